@@ -1,0 +1,90 @@
+"""What a model's card says: what it segments, on which inputs, how well, and under which licence."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+UnitInterval = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Code(_Record):
+    """One coded concept, as DICOM writes them: scheme ("SCT" for SNOMED CT), value, meaning."""
+
+    scheme: str
+    value: str
+    meaning: str
+
+
+class SegmentClass(_Record):
+    """One class of a model.
+
+    Attributes:
+        label: its value in label arrays and files; 1 or more.
+        channel: the channel of the network's output that scores it.
+        name: for people.
+        color: red, green, blue, each 0…1.
+        category: SNOMED-CT category, e.g. (SCT, 123037004, Anatomical Structure).
+        type: SNOMED-CT type, e.g. (SCT, 5366008, Hippocampus).
+        modifier: of the type, e.g. (SCT, 7771000, Left).
+    """
+
+    label: int = Field(ge=1)
+    channel: int = Field(ge=0)
+    name: str
+    color: tuple[UnitInterval, UnitInterval, UnitInterval]
+    category: Code | None = None
+    type: Code | None = None
+    modifier: Code | None = None
+
+
+class InputChannel(_Record):
+    """One input volume of a model: its name ("FLAIR"), and words by which file and node names tell it."""
+
+    name: str
+    hints: tuple[str, ...] = ()
+
+
+class Requirements(_Record):
+    """What an input must be like. Each is soft: the user may accept a mismatch.
+
+    Attributes:
+        modality: "CT" or "MR"; None where the model takes any.
+        spacing_mm: smallest and largest allowed distance of voxel centres, in mm, on any axis; None: any.
+        field_of_view_mm: smallest and largest allowed size, in mm, on any axis; None: any.
+    """
+
+    modality: Literal["CT", "MR"] | None = None
+    spacing_mm: tuple[float, float] | None = None
+    field_of_view_mm: tuple[float, float] | None = None
+
+
+class Card(_Record):
+    """A model's card. ``name`` is what ``--model`` takes; ``title`` is for people.
+
+    Attributes:
+        inputs: the volumes that the model needs, in the order of its channels.
+        classes: in the order in which they are shown. Background is not among them.
+        dice: measured Dice per class name, on ``dice_data``; empty where nothing is known.
+        limits: known limits, one sentence each.
+    """
+
+    name: str
+    title: str
+    version: str
+    description: str
+    inputs: tuple[InputChannel, ...]
+    classes: tuple[SegmentClass, ...]
+    requirements: Requirements = Requirements()
+    training_data: str = ""
+    licence: str = ""
+    dice: dict[str, float] = {}
+    dice_data: str = ""
+    limits: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+    intended_use: str = "For research use, not for diagnosis."

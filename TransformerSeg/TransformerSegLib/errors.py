@@ -1,0 +1,114 @@
+"""The errors that a clinician may see. Each says what is wrong, why that matters, and the one thing to do."""
+
+from __future__ import annotations
+
+
+class TransformerSegError(Exception):
+    """An error fit to be shown as it is.
+
+    Args:
+        what: what is wrong, as a sentence without its full stop ("“T1.nii.gz” has 3 values per voxel").
+        why: why that stops the work, likewise ("the model reads one number per voxel").
+        remedy: one thing to do about it, likewise ("Convert it to a scalar volume").
+    """
+
+    def __init__(self, what: str, *, why: str, remedy: str) -> None:
+        super().__init__(what, why, remedy)
+        self.what = what
+        self.why = why
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.why}. {self.remedy}."
+
+
+class InputRejected(TransformerSegError):
+    """The input cannot be segmented by any model (hard: no option overrides it)."""
+
+
+class UnreadableInput(InputRejected):
+    """The file or folder is missing, damaged, or of a kind that is not read."""
+
+
+class NotThreeDimensional(InputRejected):
+    """The volume has not exactly three axes, or one of them is a single voxel."""
+
+
+class VectorVoxels(InputRejected):
+    """The volume has several values per voxel (RGB, vectors, complex numbers)."""
+
+
+class NonFiniteVoxels(InputRejected):
+    """The volume holds NaN or infinite values."""
+
+
+class EmptyVolume(InputRejected):
+    """The volume has no voxels, or all voxels have the same value."""
+
+
+class SingularAffine(InputRejected):
+    """The affine does not map the index space onto three dimensions, or is not finite."""
+
+
+class ShearedAffine(InputRejected):
+    """The axes of the volume are not at right angles (gantry tilt)."""
+
+
+class IncompleteSeries(InputRejected):
+    """Slices of a DICOM series are missing, doubled or unequally spaced."""
+
+
+class SeveralSeries(InputRejected):
+    """A folder holds more than one DICOM series and none was chosen."""
+
+
+class WrongNumberOfInputs(InputRejected):
+    """The model needs another number of input volumes."""
+
+
+class GridMismatch(InputRejected):
+    """The inputs of a several-input model do not lie on grids that can be brought together."""
+
+
+class RegionRejected(InputRejected):
+    """The region of interest cannot be read, or does not meet the volume."""
+
+
+class InputMismatch(TransformerSegError):
+    """The input is outside what the model's card allows (soft: refused unless the user accepts it)."""
+
+
+class ModalityMismatch(InputMismatch):
+    """The volume is of another modality than the model was trained on."""
+
+
+class SpacingMismatch(InputMismatch):
+    """The voxels are coarser or finer than the model was trained for."""
+
+
+class FieldOfViewMismatch(InputMismatch):
+    """The volume is much larger or smaller than what the model was trained on."""
+
+
+class BundleRejected(TransformerSegError):
+    """The model's bundle is incomplete, damaged, or asks for something that is not on the allow-list."""
+
+
+class OutputRejected(TransformerSegError):
+    """The result cannot be written where, or in the format, that was asked for."""
+
+
+class DeviceUnavailable(TransformerSegError):
+    """The chosen device does not exist on this machine."""
+
+
+class OutOfMemory(TransformerSegError):
+    """Neither the device nor the computer's memory suffices, after every fallback."""
+
+
+class TrainingDataRejected(TransformerSegError):
+    """The data list of a training run, or one of its cases, cannot be used."""
+
+
+class Cancelled(Exception):
+    """The run was cancelled by its user; nothing of it is left."""

@@ -1,0 +1,1 @@
+"""How a segmentation leaves: files that other programs read."""

@@ -1,0 +1,1 @@
+"""How voxels become labels: reading, checks, preparation, sliding window, restoring."""

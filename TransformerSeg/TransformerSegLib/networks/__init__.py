@@ -1,0 +1,1 @@
+"""Which network: the architectures, behind one registry."""

@@ -1,0 +1,1 @@
+"""How MRML sees it: volume nodes in, segmentation nodes out."""

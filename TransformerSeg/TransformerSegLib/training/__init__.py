@@ -1,0 +1,1 @@
+"""Where models come from: data, fine-tuning, export to a bundle."""
