@@ -62,6 +62,10 @@ class SeveralSeries(InputRejected):
     """A folder holds more than one DICOM series and none was chosen."""
 
 
+class SeriesNotFound(InputRejected):
+    """A folder holds no DICOM series of the number, UID or description that was asked for."""
+
+
 class WrongNumberOfInputs(InputRejected):
     """The model needs another number of input volumes."""
 
@@ -104,6 +108,10 @@ class DeviceUnavailable(TransformerSegError):
 
 class OutOfMemory(TransformerSegError):
     """Neither the device nor the computer's memory suffices, after every fallback."""
+
+
+class ScoresNotFinite(TransformerSegError):
+    """The network's scores are NaN: its weights are damaged, or the device computes wrongly."""
 
 
 class TrainingDataRejected(TransformerSegError):

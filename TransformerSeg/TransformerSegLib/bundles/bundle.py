@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from TransformerSegLib.bundles.card import Card
 from TransformerSegLib.bundles.plan import Plan
+from TransformerSegLib.bundles.weights import fill, read_tensors
+from TransformerSegLib.networks.registry import configured
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +36,8 @@ class Bundle:
     @cached_property
     def weights_sha256(self) -> str:
         """SHA-256 of the weights file, hexadecimal."""
-        raise NotImplementedError
+        with self.weights.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def network(self) -> torch.nn.Module:
         """The network in evaluation mode, float32, on the CPU, with its weights.
@@ -43,4 +47,8 @@ class Bundle:
         Raises:
             BundleRejected: the weights are damaged or do not fit the network.
         """
-        raise NotImplementedError
+        architecture = configured(self.plan.network.architecture, self.plan.network.arguments)
+        tensors = read_tensors(self.weights, architecture)
+        network = architecture.module()
+        fill(network, tensors, self.weights)
+        return network.eval().requires_grad_(False)

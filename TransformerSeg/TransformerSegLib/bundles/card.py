@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+MAXIMUM_LABEL = 65535
+"""Labels are stored in 16 bits."""
 
 UnitInterval = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -34,7 +37,7 @@ class SegmentClass(_Record):
         modifier: of the type, e.g. (SCT, 7771000, Left).
     """
 
-    label: int = Field(ge=1)
+    label: int = Field(ge=1, le=MAXIMUM_LABEL)
     channel: int = Field(ge=0)
     name: str
     color: tuple[UnitInterval, UnitInterval, UnitInterval]
@@ -70,16 +73,19 @@ class Card(_Record):
     Attributes:
         inputs: the volumes that the model needs, in the order of its channels.
         classes: in the order in which they are shown. Background is not among them.
-        dice: measured Dice per class name, on ``dice_data``; empty where nothing is known.
+        dice: measured Dice per class name, on ``dice_data``; under "mean" where only their mean is known; empty where
+            nothing is known.
         limits: known limits, one sentence each.
+        trained_with_monai: the version of MONAI that the weights were trained with; None: the ``monai_version`` of
+            the bundle's metadata. (That one gets raised without retraining, and Swin UNETR changed between versions.)
     """
 
     name: str
     title: str
     version: str
     description: str
-    inputs: tuple[InputChannel, ...]
-    classes: tuple[SegmentClass, ...]
+    inputs: tuple[InputChannel, ...] = Field(min_length=1)
+    classes: tuple[SegmentClass, ...] = Field(min_length=1)
     requirements: Requirements = Requirements()
     training_data: str = ""
     licence: str = ""
@@ -88,3 +94,12 @@ class Card(_Record):
     limits: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
     intended_use: str = "For research use, not for diagnosis."
+    trained_with_monai: str | None = None
+
+    @model_validator(mode="after")
+    def _labels_and_channels_are_distinct(self) -> Self:
+        for what in ("label", "channel"):
+            values = [getattr(segment_class, what) for segment_class in self.classes]
+            if len(set(values)) < len(values):
+                raise ValueError(f"two classes have the same {what}")
+        return self

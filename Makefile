@@ -1,0 +1,33 @@
+# make demo   segment a real volume with the embedded model, into a real MRML scene
+# make test   style, floors and tests
+# make bench  speed and memory against stock MONAI, as a Markdown table
+# Each sets up what it needs (a virtual environment in .venv, and, as root on Debian, system packages).
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test bench clean
+
+demo: $(READY)
+	$(BIN)/python Testing/demo/demo.py --output demo-output
+
+test: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+bench: $(READY)
+	$(BIN)/python Testing/benchmarks
+
+$(READY): pyproject.toml .constraints.txt Testing/system_packages.sh
+	sh Testing/system_packages.sh $(PYTHON)
+	$(PYTHON) -m venv .venv
+	@echo "Installing Python packages into .venv (about 1 GB, once) ..."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .constraints.txt --editable '.[develop]' \
+		>.venv/install.log 2>&1 || { cat .venv/install.log; exit 1; }
+	touch $@
+
+clean:
+	rm -rf .venv demo-output

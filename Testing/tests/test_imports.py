@@ -1,0 +1,48 @@
+"""What importing the library, and asking the command for help, does not load."""
+
+from __future__ import annotations
+
+import json
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import TransformerSegLib
+
+HEAVY = ("torch", "monai", "SimpleITK", "nrrd", "vtk", "slicer", "ignite", "matplotlib")
+
+
+def loaded_after(statements: str) -> set[str]:
+    """The heavy packages that a fresh interpreter has loaded after these statements."""
+    script = f"{statements}\nimport json, sys\nprint(json.dumps([m for m in {HEAVY!r} if m in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def engine_modules() -> list[str]:
+    return [
+        module.name
+        for module in pkgutil.walk_packages(TransformerSegLib.__path__, "TransformerSegLib.")
+        if not module.name.startswith("TransformerSegLib.scene")
+    ]
+
+
+def test_importing_the_whole_engine_loads_no_heavy_package():
+    names = engine_modules()
+    assert "TransformerSegLib.inference.segmenter" in names
+    assert loaded_after("\n".join(f"import {name}" for name in names)) == set()
+
+
+def test_importing_the_scene_loads_no_torch():
+    assert loaded_after("import TransformerSegLib.scene.volumes, TransformerSegLib.scene.segmentations") <= {
+        "vtk",
+        "slicer",
+    }
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["segment", "--help"], ["models"]])
+def test_asking_the_command_loads_no_heavy_package(arguments: list[str]):
+    call = "from TransformerSegLib.cli import main\ntry: main()\nexcept SystemExit: pass"
+    assert loaded_after(f"import sys; sys.argv[1:] = {arguments!r}\n{call}") == set()

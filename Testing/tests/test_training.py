@@ -1,0 +1,196 @@
+"""Training, on three real cases, with a network small enough for a test."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from TransformerSegLib.bundles.reading import read_bundle
+from TransformerSegLib.errors import OutputRejected, TrainingDataRejected
+from TransformerSegLib.inference.reading import read_volume
+from TransformerSegLib.inference.segmenter import Segmenter
+from TransformerSegLib.training.data_list import Case, check_cases, read_data_list
+from TransformerSegLib.training.evaluation import dice
+from TransformerSegLib.training.fine_tuning import CHECKPOINT, LOG, fine_tune
+from TransformerSegLib.training.recipe import Recipe, read_recipe
+from TransformerSegLib.training.session import train_bundle
+
+DATA = Path(__file__).parents[1] / "data" / "hippocampus" / "training"
+CASES = ("150", "243", "380")
+RECIPE = {
+    "architecture": "UNETR",
+    "network": {
+        "in_channels": 1,
+        "out_channels": 3,
+        "img_size": [32, 32, 32],
+        "feature_size": 4,
+        "hidden_size": 24,
+        "mlp_dim": 48,
+        "num_heads": 4,
+    },
+    "spacing_mm": [1.0, 1.0, 1.0],
+    "patch": [32, 32, 32],
+    "batch": 1,
+    "epochs": 2,
+    "warmup_steps": 1,
+    "flip_axes": [0],
+    "validation_interval": 2,
+    "seed": 3,
+}
+CARD = {
+    "name": "tiny",
+    "title": "Tiny",
+    "version": "0.0.1",
+    "description": "For a test.",
+    "inputs": [{"name": "image"}],
+    "classes": [
+        {"label": 1, "channel": 1, "name": "Anterior", "color": [1, 0, 0]},
+        {"label": 2, "channel": 2, "name": "Posterior", "color": [0, 0, 1]},
+    ],
+    "licence": "CC-BY-SA-4.0",
+    "training_data": "Three cases.",
+}
+
+
+def entry(case: str) -> dict[str, str]:
+    return {"image": f"imagesTr/hippocampus_{case}.nii.gz", "label": f"labelsTr/hippocampus_{case}.nii.gz"}
+
+
+@pytest.fixture
+def definition(tmp_path: Path) -> Path:
+    folder = tmp_path / "definition"
+    folder.mkdir()
+    lists = {"name": "three cases", "training": [entry(c) for c in CASES[:2]], "validation": [entry(CASES[2])]}
+    for name, content in (("recipe", RECIPE), ("card", CARD), ("data_list", lists)):
+        (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    return folder
+
+
+class Killed(BaseException):
+    """Stands for the moment in which a run is killed."""
+
+
+def kill_in_epoch_2(report) -> None:
+    if report.epoch == 2:
+        raise Killed
+
+
+def weights(network) -> np.ndarray:
+    return np.concatenate([tensor.detach().float().numpy().ravel() for tensor in network.state_dict().values()])
+
+
+def test_an_interrupted_run_ends_with_the_same_weights_as_an_uninterrupted_one(definition: Path, tmp_path: Path):
+    recipe, data = read_recipe(definition / "recipe.json"), read_data_list(definition / "data_list.json", DATA)
+    whole = fine_tune(recipe, data, tmp_path / "whole")
+    with pytest.raises(Killed):
+        fine_tune(recipe, data, tmp_path / "killed", kill_in_epoch_2)
+    epochs = []
+    continued = fine_tune(recipe, data, tmp_path / "killed", lambda report: epochs.append(report.epoch))
+    assert epochs == [2]
+    np.testing.assert_array_equal(weights(whole), weights(continued))
+    assert (tmp_path / "killed" / CHECKPOINT).is_file()
+
+
+def test_a_finished_run_is_not_trained_again(definition: Path, tmp_path: Path):
+    recipe, data = read_recipe(definition / "recipe.json"), read_data_list(definition / "data_list.json", DATA)
+    first = fine_tune(recipe, data, tmp_path / "run")
+    again = fine_tune(recipe, data, tmp_path / "run", lambda report: pytest.fail("an epoch was trained"))
+    np.testing.assert_array_equal(weights(first), weights(again))
+
+
+def test_a_run_with_another_recipe_is_not_continued(definition: Path, tmp_path: Path):
+    recipe, data = read_recipe(definition / "recipe.json"), read_data_list(definition / "data_list.json", DATA)
+    with pytest.raises(Killed):
+        fine_tune(recipe, data, tmp_path, kill_in_epoch_2)
+    with pytest.raises(TrainingDataRejected, match="another recipe"):
+        fine_tune(recipe.model_copy(update={"seed": 4}), data, tmp_path)
+
+
+def test_train_exports_a_bundle_with_its_measured_dice(definition: Path, tmp_path: Path):
+    lines: list[str] = []
+    train_bundle(definition, DATA, tmp_path / "tiny", tmp_path / "run", "cpu", lines.append)
+    bundle = read_bundle(tmp_path / "tiny")
+    case = read_volume(DATA / entry(CASES[2])["image"])
+    reference = read_volume(DATA / entry(CASES[2])["label"]).array
+    segmentation = Segmenter(bundle, "cpu").segment([case])
+    for segment in segmentation.segments:
+        measured = dice(segmentation.mask(segment), reference == segment.definition.label)
+        assert bundle.card.dice[segment.definition.name] == pytest.approx(measured, abs=1e-4)
+    assert "1 cases of three cases" in bundle.card.dice_data
+    assert any("left" in line for line in lines)
+    assert len((tmp_path / "run" / LOG).read_text().splitlines()) == 3
+    assert json.loads((tmp_path / "tiny" / "training" / "card.json").read_text()) == CARD
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_the_loss_falls(definition: Path, tmp_path: Path):
+    recipe = read_recipe(definition / "recipe.json").model_copy(update={"epochs": 8, "validation_interval": 8})
+    losses: list[float] = []
+    fine_tune(recipe, read_data_list(definition / "data_list.json", DATA), tmp_path, lambda r: losses.append(r.loss))
+    assert sum(losses[-2:]) < 0.9 * sum(losses[:2])
+
+
+def test_a_model_is_never_overwritten(definition: Path, tmp_path: Path):
+    with pytest.raises(OutputRejected, match="never overwritten"):
+        train_bundle(definition, DATA, definition, tmp_path / "run", "cpu", print)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"spacing_mm": [1, 1]}, "spacing_mm"),
+        ({"epochs": 0}, "epochs"),
+        ({"epoch": 3}, "epoch"),
+        ({"overlap": 1.0}, "overlap"),
+        ({"axcodes": "$exit()"}, "axcodes"),
+    ],
+)
+def test_a_recipe_that_cannot_be_used_is_refused_by_field(definition: Path, change: dict, said: str):
+    (definition / "recipe.json").write_text(json.dumps(RECIPE | change), encoding="utf-8")
+    with pytest.raises(TrainingDataRejected, match=f"Correct “{said}"):
+        read_recipe(definition / "recipe.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "cannot be read"),
+        ("[]", "cannot be read"),
+        ('{"training": [{"image": "a.nii.gz"}]}', "cannot be read"),
+        ('{"training": [{"image": "a.nii.gz", "label": "b.nii.gz"}]}', "a.nii.gz"),
+        ('{"training": []}', "no training case"),
+        (json.dumps({"training": [entry("150")], "validation": [entry("150")]}), "for training and for validation"),
+    ],
+)
+def test_a_data_list_that_cannot_be_used_is_refused(tmp_path: Path, content: str, said: str):
+    (tmp_path / "data_list.json").write_text(content, encoding="utf-8")
+    with pytest.raises(TrainingDataRejected, match=said):
+        read_data_list(tmp_path / "data_list.json", DATA)
+
+
+def test_labels_on_another_grid_are_refused():
+    with pytest.raises(TrainingDataRejected, match="different grids"):
+        check_cases([Case(DATA / entry("150")["image"], DATA / entry("243")["label"])], classes=2)
+
+
+def test_labels_outside_the_classes_are_refused():
+    case = Case(DATA / entry("150")["image"], DATA / entry("150")["label"])
+    check_cases([case], classes=2)
+    with pytest.raises(TrainingDataRejected, match="holds the labels 0, 1, 2"):
+        check_cases([case], classes=1)
+
+
+def test_dice_of_half_overlapping_masks_is_a_half():
+    a, b = np.zeros((2, 4), bool), np.zeros((2, 4), bool)
+    a[:, :2] = b[:, 1:3] = True
+    assert dice(a, b) == 0.5
+    assert np.isnan(dice(~(a | True), ~(b | True)))
+
+
+def test_recipes_are_written_and_read_alike(tmp_path: Path):
+    recipe = Recipe.model_validate(RECIPE)
+    (tmp_path / "recipe.json").write_text(recipe.model_dump_json(), encoding="utf-8")
+    assert read_recipe(tmp_path / "recipe.json") == recipe

@@ -1,0 +1,51 @@
+"""The models that ship with the library, and how one is found by its name."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from TransformerSegLib.bundles.bundle import Bundle
+from TransformerSegLib.bundles.reading import METADATA, read_bundle
+from TransformerSegLib.errors import BundleRejected
+from TransformerSegLib.networks.arguments import quoted
+from TransformerSegLib.resources import resources_folder
+
+DEFAULT_MODEL = "hippocampus_swin_unetr"
+"""The embedded model that is used where none is named."""
+
+
+def find_bundle(name_or_folder: str | Path = DEFAULT_MODEL) -> Bundle:
+    """The bundle of an embedded model, or the one in a folder.
+
+    Args:
+        name_or_folder: the name of an embedded model, or the path of a bundle's folder. A name goes first.
+
+    Raises:
+        BundleRejected: there is no such model, or it cannot be used.
+    """
+    folders = _embedded_folders()
+    if str(name_or_folder) in folders:
+        return read_bundle(folders[str(name_or_folder)])
+    if Path(name_or_folder).is_dir():
+        return read_bundle(name_or_folder)
+    near = difflib.get_close_matches(str(name_or_folder), folders, n=1)
+    raise BundleRejected(
+        f"There is no model {quoted(str(name_or_folder))}",
+        why="it is neither the name of an embedded model nor a folder",
+        remedy=f"Did you mean “{near[0]}”?" if near else f"The embedded models are: {', '.join(folders) or 'none'}",
+    )
+
+
+def embedded_bundles() -> list[Bundle]:
+    """The bundles that ship with the library, by name.
+
+    Raises:
+        BundleRejected: one of them cannot be used.
+    """
+    return [read_bundle(folder) for folder in _embedded_folders().values()]
+
+
+def _embedded_folders() -> dict[str, Path]:
+    models = resources_folder() / "Models"
+    return {path.parent.parent.name: path.parent.parent for path in sorted(models.glob(f"*/{METADATA}"))}

@@ -1,0 +1,121 @@
+"""Where a result goes: asked before the work starts, replaced whole when it is done."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from TransformerSegLib.errors import OutputRejected
+from TransformerSegLib.export.untouched import is_untouched
+
+OUTPUT_SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha", ".mrb")
+"""Longer suffixes come before those they end in."""
+
+_TEMPORARY_PREFIX = ".transformerseg-"
+
+
+def output_suffix(path: Path) -> str:
+    """Which of ``OUTPUT_SUFFIXES`` the file's name ends in, whatever its case.
+
+    Raises:
+        OutputRejected: none of them.
+    """
+    name = path.name.lower()
+    for suffix in OUTPUT_SUFFIXES:
+        if name.endswith(suffix):
+            return suffix
+    raise OutputRejected(
+        f"“{path.name}” has a format that is not written",
+        why=f"a segmentation is saved as {', '.join(OUTPUT_SUFFIXES[:-1])} or {OUTPUT_SUFFIXES[-1]}",
+        remedy="Let the output's name end in .seg.nrrd",
+    )
+
+
+def check_output(path: Path, overwrite: bool = False) -> None:
+    """Make sure, before a run, that its result can be written.
+
+    Raises:
+        OutputRejected: the format is unknown, the folder is missing or not writable, a file is there already that a
+            person may have worked on and ``overwrite`` is False, or a ``.mrb`` is asked for where slicer-core is not
+            installed.
+    """
+    suffix = output_suffix(path)
+    check_folder(path.parent)
+    if path.is_dir():
+        raise OutputRejected(
+            f"“{path}” is a folder",
+            why="the result is one file",
+            remedy="Give the output another name",
+        )
+    if path.exists() and not overwrite and (suffix == ".mrb" or not is_untouched(path)):
+        raise OutputRejected(
+            f"“{path}” is there already",
+            why="it may hold a person's corrections",
+            remedy="Name another output, or add --overwrite",
+        )
+    if suffix == ".mrb" and importlib.util.find_spec("slicer") is None:
+        raise OutputRejected(
+            f"“{path.name}” cannot be written",
+            why="a .mrb needs the package slicer-core, which is not installed",
+            remedy="Save as .seg.nrrd, or install TransformerSeg with the extra “scene”",
+        )
+
+
+def check_folder(folder: Path) -> None:
+    """Make sure that files can be written to a folder.
+
+    Raises:
+        OutputRejected: it is missing or not writable.
+    """
+    if not folder.is_dir():
+        raise OutputRejected(
+            f"The folder “{folder}” does not exist",
+            why="the result is to be saved there",
+            remedy="Create it, or name another output",
+        )
+    try:
+        # Permissions alone do not tell: a file system may be read-only, or not take files at all.
+        tempfile.TemporaryFile(prefix=_TEMPORARY_PREFIX, dir=folder).close()
+    except OSError as error:
+        raise OutputRejected(
+            f"The folder “{folder}” cannot be written to",
+            why=error.strerror or str(error),
+            remedy="Name an output in another folder",
+        ) from error
+
+
+@contextmanager
+def written_atomically(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write to; ``path`` is replaced by that file at the end, or not touched at all.
+
+    The temporary file has the name of ``path`` (its suffix in lower case), because writers choose their format by it,
+    and lies in a hidden folder beside it, because only within one file system is replacing atomic. An error or Ctrl-C
+    leaves nothing behind.
+
+    Example:
+        >>> with written_atomically(Path("report.json")) as temporary:  # doctest: +SKIP
+        ...     temporary.write_text("{}")
+
+    Raises:
+        OutputRejected: the operating system refused (disk full, permission lost).
+    """
+    folder = None
+    try:
+        folder = tempfile.mkdtemp(prefix=_TEMPORARY_PREFIX, dir=path.parent)
+        temporary = Path(folder) / (path.stem + path.suffix.lower())
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputRejected(
+            f"“{path}” could not be written",
+            why=error.strerror or str(error),
+            remedy="Free some space there, or name another output",
+        ) from error
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)

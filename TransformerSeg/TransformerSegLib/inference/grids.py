@@ -1,0 +1,123 @@
+"""The inputs of a model with several inputs, brought onto one grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from TransformerSegLib.errors import GridMismatch
+from TransformerSegLib.inference.c_order import c_order
+from TransformerSegLib.inference.itk_geometry import itk_geometry
+from TransformerSegLib.inference.volume import Volume
+
+if TYPE_CHECKING:
+    import SimpleITK
+
+SAME_GRID_VOXELS = 0.05
+"""Grids whose corners differ by less, in voxels, are the same: headers are rounded, and nobody sees a twentieth."""
+
+LEAST_COVERED = 0.5
+"""Of what the first volume shows, each other one must cover this share; below, most of the input would be made up."""
+
+LARGEST_SPACING_RATIO = 10.0
+"""Thick slices beside thin ones reach a ratio of 7 (0.9 mm and 6.5 mm); past 10 a unit is wrong, or a scout came in."""
+
+_SAMPLES_PER_AXIS = 32
+
+
+def bring_together(volumes: Sequence[Volume]) -> tuple[Volume, ...]:
+    """All volumes on the grid of the first.
+
+    A volume that lies on it already stays as it is. Another is interpolated linearly, in the patient's space, and
+    becomes float32; where it does not reach, it takes the median of its own border. That is the background of
+    whichever image it is, 0 of a skull-stripped one and −1000 of a CT, which the lowest value is not: a z-scored or
+    interpolated image has values below its background.
+
+    Args:
+        volumes: checked ones (``check_volume``), of the same patient and position.
+
+    Raises:
+        GridMismatch: a volume covers less than half of what the first shows, or its spacing is ten times another.
+    """
+    first, *others = volumes
+    return (first, *(_brought_onto(first, other) for other in others))
+
+
+def _brought_onto(first: Volume, other: Volume) -> Volume:
+    if _on_same_grid(first, other):
+        return other
+    _check_spacings(first, other)
+    _check_overlap(first, other)
+    return _resampled(first, other)
+
+
+def _on_same_grid(first: Volume, other: Volume) -> bool:
+    if first.array.shape != other.array.shape:
+        return False
+    corners = np.array([(*corner, 1) for corner in product(*((0, count - 1) for count in first.array.shape))])
+    distances = np.linalg.norm(corners @ (first.affine - other.affine).T, axis=1)
+    return bool(distances.max() <= SAME_GRID_VOXELS * min(first.spacing))
+
+
+def _check_spacings(first: Volume, other: Volume) -> None:
+    """Compares the thinnest edges of the two grids' voxels, and the thickest."""
+    ratios = np.sort(first.spacing) / np.sort(other.spacing)
+    if max(ratios.max(), 1 / ratios.min()) > LARGEST_SPACING_RATIO:
+        spacings = " and ".join("×".join(f"{edge:.3g}" for edge in volume.spacing) for volume in (first, other))
+        raise GridMismatch(
+            f"the voxels of “{first.name}” and “{other.name}” are {spacings} mm",
+            why="images so different cannot serve as inputs beside each other",
+            remedy="Give inputs of similar resolution",
+        )
+
+
+def _check_overlap(first: Volume, other: Volume) -> None:
+    """Looks at about 30,000 voxels of the first volume, and of them at those brighter than their mean: the patient."""
+    steps = [max(1, count // _SAMPLES_PER_AXIS) for count in first.array.shape]
+    sample = first.array[tuple(slice(step // 2, None, step) for step in steps)]
+    bright = np.argwhere(sample >= sample.mean()) * steps + [step // 2 for step in steps]
+    to_other = (np.linalg.inv(other.affine) @ first.affine)[:3]
+    indices = bright @ to_other[:, :3].T + to_other[:, 3]
+    covered = ((indices >= -0.5) & (indices <= np.array(other.array.shape) - 0.5)).all(axis=1).mean()
+    if covered < LEAST_COVERED:
+        raise GridMismatch(
+            f"“{other.name}” covers only {covered:.0%} of what “{first.name}” shows",
+            why="the inputs have to show the same part of the same patient",
+            remedy="Check that both are of the same examination; if so, register or crop them in Slicer",
+        )
+
+
+def _resampled(first: Volume, other: Volume) -> Volume:
+    import SimpleITK
+
+    resampler = SimpleITK.ResampleImageFilter()
+    resampler.SetInterpolator(SimpleITK.sitkLinear)
+    resampler.SetOutputPixelType(SimpleITK.sitkFloat32)
+    resampler.SetDefaultPixelValue(_background(other.array))
+    resampler.SetSize(first.array.shape)
+    spacing, direction, origin = itk_geometry(first.affine)
+    resampler.SetOutputSpacing(spacing)
+    resampler.SetOutputDirection(direction)
+    resampler.SetOutputOrigin(origin)
+    image = resampler.Execute(_itk_image(other))
+    array = c_order(SimpleITK.GetArrayViewFromImage(image).transpose(2, 1, 0))
+    return Volume(array, first.affine, other.name, other.modality)
+
+
+def _background(array: np.ndarray) -> float:
+    faces = [array.take(index, axis).ravel() for axis in range(3) for index in (0, -1)]
+    return float(np.median(np.concatenate(faces)))
+
+
+def _itk_image(volume: Volume) -> SimpleITK.Image:
+    import SimpleITK
+
+    image = SimpleITK.GetImageFromArray(volume.array.transpose(2, 1, 0))
+    spacing, direction, origin = itk_geometry(volume.affine)
+    image.SetSpacing(spacing)
+    image.SetDirection(direction)
+    image.SetOrigin(origin)
+    return image

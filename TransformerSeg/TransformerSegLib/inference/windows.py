@@ -1,0 +1,123 @@
+"""Where the windows lie that together cover an image, and how much each of their voxels counts."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from TransformerSegLib.bundles.plan import Weighting, WindowPlan
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The windows of MONAI's ``SlidingWindowInferer`` over one image.
+
+    Attributes:
+        roi_size: size of a window, voxels.
+        image_size: size of the image, voxels, after padding to at least one window.
+        margins: per axis, the voxels of padding before and after the image.
+        starts: per axis, where windows start in the padded image, rising; the last window ends with the image.
+    """
+
+    roi_size: tuple[int, int, int]
+    image_size: tuple[int, int, int]
+    margins: tuple[tuple[int, int], ...]
+    starts: tuple[tuple[int, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.starts[0]) * len(self.starts[1]) * len(self.starts[2])
+
+    def corners(self) -> list[tuple[int, int, int]]:
+        """The first voxel of each window, in the order in which they are run: along the last axis first."""
+        return list(itertools.product(*self.starts))
+
+    def until_next(self, axis: int, start: int) -> slice:
+        """From the start of a window along an axis to the start of the next, or to the image's end."""
+        return slice(start, next((other for other in self.starts[axis] if other > start), self.image_size[axis]))
+
+    def inside(self, corner: tuple[int, int, int]) -> tuple[slice, slice, slice]:
+        """The voxels of the image, without its padding, that a window covers."""
+        return tuple(
+            slice(max(start - before, 0), min(start - before + roi, size - before - after))
+            for start, roi, size, (before, after) in zip(
+                corner, self.roi_size, self.image_size, self.margins, strict=True
+            )
+        )
+
+    def padding(self) -> tuple[int, ...]:
+        """What every window is padded by, as ``torch.nn.functional.pad`` wants it: last axis first.
+
+        (An axis is padded only where one window covers all of it.)
+        """
+        return tuple(itertools.chain.from_iterable(reversed(self.margins)))
+
+
+def windows_over(shape: tuple[int, int, int], plan: WindowPlan) -> Windows:
+    """The windows that cover an image of this shape."""
+    roi_size = tuple(roi if roi > 0 else size for roi, size in zip(plan.roi_size, shape, strict=True))
+    missing = [max(roi - size, 0) for roi, size in zip(roi_size, shape, strict=True)]
+    margins = tuple((gap // 2, gap - gap // 2) for gap in missing)
+    image_size = tuple(size + gap for size, gap in zip(shape, missing, strict=True))
+    starts = tuple(map(_starts, image_size, roi_size, plan.overlap))
+    return Windows(roi_size, image_size, margins, starts)
+
+
+def _starts(size: int, roi: int, overlap: float) -> tuple[int, ...]:
+    if roi == size:
+        return (0,)
+    step = max(int(roi * (1 - overlap)), 1)
+    return (*range(0, size - roi, step), size - roi)
+
+
+def importance(plan: WindowPlan, windows: Windows, device: torch.device | str) -> torch.Tensor | None:
+    """How much each voxel of a window counts, by MONAI's ``compute_importance_map``; None where all count alike."""
+    if plan.weighting is Weighting.CONSTANT:
+        return None
+    from monai.data.utils import compute_importance_map
+
+    return compute_importance_map(
+        windows.roi_size, mode=plan.weighting.value, sigma_scale=plan.sigma_scale, device=device
+    )
+
+
+def summed_importance(
+    windows: Windows, weights: torch.Tensor | None, rows: slice, columns: slice, device: torch.device | str
+) -> torch.Tensor:
+    """What a voxel's scores have to be divided by: the importance that windows gave it, added up in their order.
+
+    Args:
+        weights: of one window, or None where all its voxels count 1.
+        rows, columns: a part of the padded image along its first two axes; it is whole along the third.
+
+    Returns:
+        (rows, columns, depth), float32.
+    """
+    import torch
+
+    size = (rows.stop - rows.start, columns.stop - columns.start, windows.image_size[2])
+    total = torch.zeros(size, device=device)
+    if weights is None:
+        weights = torch.ones(1, device=device).expand(windows.roi_size)
+    weights = weights.to(device)
+    along_rows = _meeting(rows, windows.starts[0], windows.roi_size[0])
+    along_columns = _meeting(columns, windows.starts[1], windows.roi_size[1])
+    for (in_rows, of_rows), (in_columns, of_columns) in itertools.product(along_rows, along_columns):
+        for z in windows.starts[2]:
+            total[in_rows, in_columns, z : z + windows.roi_size[2]] += weights[of_rows, of_columns]
+    return total
+
+
+def _meeting(part: slice, starts: tuple[int, ...], length: int) -> list[tuple[slice, slice]]:
+    return [shared for start in starts if (shared := overlap_of(part, start, length)) is not None]
+
+
+def overlap_of(part: slice, start: int, length: int) -> tuple[slice, slice] | None:
+    """Where a part of an axis and a window on it meet: counted from the part's start, and from the window's."""
+    first, last = max(part.start, start), min(part.stop, start + length)
+    if first >= last:
+        return None
+    return slice(first - part.start, last - part.start), slice(first - start, last - start)

@@ -1,0 +1,93 @@
+"""One network architecture: the arguments it takes from a bundle, and the module built from them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from TransformerSegLib.errors import BundleRejected
+from TransformerSegLib.networks.arguments import Arguments
+
+if TYPE_CHECKING:
+    import torch
+
+MAXIMUM_CHANNELS = 1024
+"""Most input volumes, and most classes, of a network."""
+
+MAXIMUM_NETWORK_BYTES = 4 * 1024**3
+"""Largest network that is built: 10⁹ float32 parameters, six times the largest one that is published."""
+
+Channels = Annotated[int, Field(ge=1, le=MAXIMUM_CHANNELS)]
+Rate = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Architecture(Arguments, ABC):
+    """The checked arguments of one network; a subclass is one architecture.
+
+    Attributes:
+        name: what ``NetworkPlan.architecture`` calls it; also what MONAI's ``_target_`` calls it.
+        targets: every spelling of ``_target_`` that names it.
+        idle_weights: a regular expression for the names of tensors that take no part in the result. Versions of
+            MONAI differ in them, so they may be missing from a weights file or be left over in it.
+    """
+
+    name: ClassVar[str]
+    targets: ClassVar[frozenset[str]]
+    idle_weights: ClassVar[str] = r"(?!)"
+
+    in_channels: Channels
+    out_channels: Channels
+
+    @classmethod
+    @abstractmethod
+    def modern(cls, arguments: Mapping[str, object], trained_with_monai: str | None) -> dict[str, object]:
+        """Arguments as they stand in a bundle of any age → arguments as the fields of this class.
+
+        Args:
+            arguments: as in the bundle's ``network_def``, without ``_target_``.
+            trained_with_monai: the version of MONAI that the weights were trained with; None where it is not known.
+        """
+
+    @abstractmethod
+    def window_fault(self, roi_size: tuple[int, int, int]) -> str | None:
+        """What is wrong with a window of this size in voxels ("its sides are not multiples of 32"), or None."""
+
+    @abstractmethod
+    def module(self) -> torch.nn.Module:
+        """The network with random weights. Input: (B, in_channels, *window) float32; output: (B, out_channels, …)."""
+
+    def outline(self) -> dict[str, torch.Tensor]:
+        """Every tensor of the network by its name, with shape and type but without memory.
+
+        Raises:
+            BundleRejected: the network would be larger than ``MAXIMUM_NETWORK_BYTES``.
+        """
+        import torch
+
+        with torch.device("meta"), _numbers_on_the_cpu():
+            tensors = dict(self.module().state_dict())
+        size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+        if size > MAXIMUM_NETWORK_BYTES:
+            raise BundleRejected(
+                f"The bundle's network would take {size / 1024**3:.0f} GB of memory",
+                why=f"networks of more than {MAXIMUM_NETWORK_BYTES / 1024**3:.0f} GB are not built",
+                remedy="Check the sizes in network_def of the bundle's configs/inference.json",
+            )
+        return tensors
+
+
+def _numbers_on_the_cpu() -> torch.overrides.TorchFunctionMode:
+    """MONAI reads the values of a ``linspace`` while it builds a network; without memory they would not exist."""
+    import torch
+
+    class NumbersOnTheCpu(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            kwargs = dict(kwargs or {})
+            if function is torch.linspace:
+                kwargs["device"] = "cpu"
+            return function(*args, **kwargs)
+
+    return NumbersOnTheCpu()

@@ -1,0 +1,124 @@
+"""Swin UNETR: Hatamizadeh et al., "Swin UNETR: Swin Transformers for Semantic Segmentation of Brain Tumors in MRI
+Images", https://arxiv.org/abs/2201.01266. The module is MONAI's ``monai.networks.nets.SwinUNETR``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from TransformerSegLib.errors import BundleRejected
+from TransformerSegLib.networks.architecture import Architecture, Rate
+from TransformerSegLib.networks.arguments import Flag
+
+if TYPE_CHECKING:
+    import torch
+
+SIDE_MULTIPLE = 32
+"""The patch embedding and four mergings halve each side five times."""
+
+MERGING_CHANGED_IN = (1, 5)
+"""The version of MONAI from which on ``downsample="merging"`` takes each of the eight corners once."""
+
+LEGACY_MERGING = "legacy"
+"""Our name for ``downsample="merging"`` as MONAI 0.9 to 1.4 computed it: same keys, same shapes, other answers."""
+
+LEGACY_CORNERS = ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 0, 1), (0, 1, 0), (0, 0, 1), (1, 1, 1))
+"""The corners of each 2×2×2 block, in the order in which MONAI 0.9 to 1.4 joined their features: 010 and 001 come
+twice, 110 and 011 never. All Swin UNETR weights published for BTCV and BraTS21 were trained with it."""
+
+Heads = Annotated[int, Field(ge=1, le=128)]
+Depth = Annotated[int, Field(ge=1, le=32)]
+WindowSide = Annotated[int, Field(ge=1, le=16)]
+
+
+class SwinUNETR(Architecture):
+    """Arguments of ``monai.networks.nets.SwinUNETR``, under its names."""
+
+    name: ClassVar[str] = "SwinUNETR"
+    targets: ClassVar[frozenset[str]] = frozenset(
+        {"SwinUNETR", "monai.networks.nets.SwinUNETR", "monai.networks.nets.swin_unetr.SwinUNETR"}
+    )
+    # img_size: only checked, never used, by MONAI up to 1.4. The other two trade memory or time, not results.
+    irrelevant: ClassVar[frozenset[str]] = frozenset({"img_size", "use_checkpoint", "use_flash_attention"})
+
+    patch_size: Literal[2] = 2
+    depths: tuple[Depth, Depth, Depth, Depth] = (2, 2, 2, 2)
+    num_heads: tuple[Heads, Heads, Heads, Heads] = (3, 6, 12, 24)
+    window_size: WindowSide | tuple[WindowSide, WindowSide, WindowSide] = 7
+    qkv_bias: Flag = True
+    mlp_ratio: float = Field(default=4.0, gt=0.0, le=16.0)
+    feature_size: int = Field(default=24, ge=12, le=384, multiple_of=12)
+    norm_name: Literal["instance", "batch"] = "instance"
+    drop_rate: Rate = 0.0
+    attn_drop_rate: Rate = 0.0
+    dropout_path_rate: Rate = 0.0
+    normalize: Flag = True
+    patch_norm: Flag = False
+    spatial_dims: Literal[3] = 3
+    downsample: Literal["merging", "mergingv2", "legacy"] = "merging"
+    use_v2: Flag = False
+
+    @model_validator(mode="after")
+    def _heads_divide_features(self) -> Self:
+        for stage, heads in enumerate(self.num_heads):
+            if self.feature_size * 2**stage % heads:
+                raise ValueError(f"{heads} heads do not divide the {self.feature_size * 2**stage} features of a stage")
+        return self
+
+    @classmethod
+    def modern(cls, arguments: Mapping[str, object], trained_with_monai: str | None) -> dict[str, object]:
+        """The merging order is settled here: see ``LEGACY_MERGING``.
+
+        Raises:
+            BundleRejected: nothing tells with which order of merging the weights were trained.
+        """
+        modern = {name: value for name, value in arguments.items() if name not in cls.irrelevant}
+        if modern.get("downsample", "merging") == "merging":
+            modern["downsample"] = LEGACY_MERGING if _is_before_change(trained_with_monai) else "merging"
+        return modern
+
+    def window_fault(self, roi_size: tuple[int, int, int]) -> str | None:
+        if any(side % SIDE_MULTIPLE for side in roi_size):
+            return f"its sides are not multiples of {SIDE_MULTIPLE}"
+        if max(roi_size) == SIDE_MULTIPLE:
+            return f"one of its sides must be longer than {SIDE_MULTIPLE}, for a single voxel cannot be normalised"
+        return None
+
+    def module(self) -> torch.nn.Module:
+        from monai.networks import nets
+
+        arguments: dict[str, Any] = self.model_dump()
+        if self.downsample == LEGACY_MERGING:
+            arguments["downsample"] = _legacy_patch_merging()
+        return nets.SwinUNETR(**arguments)
+
+
+def _is_before_change(monai_version: str | None) -> bool:
+    numbers = re.match(r"(\d+)\.(\d+)", monai_version or "")
+    if numbers is None:
+        raise BundleRejected(
+            "The bundle does not say with which version of MONAI its weights were trained",
+            why="MONAI 1.5 changed how Swin UNETR merges patches, so the weights have two meanings",
+            remedy="Enter that version as “monai_version” in the bundle's configs/metadata.json",
+        )
+    return (int(numbers[1]), int(numbers[2])) < MERGING_CHANGED_IN
+
+
+@cache
+def _legacy_patch_merging() -> type[torch.nn.Module]:
+    import torch
+    from monai.networks.nets.swin_unetr import PatchMergingV2
+
+    class LegacyPatchMerging(PatchMergingV2):
+        """Swin's patch merging with ``LEGACY_CORNERS``: (B, D, H, W, C), even sides → (B, D/2, H/2, W/2, 2C)."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            corners = [x[:, i::2, j::2, k::2, :] for i, j, k in LEGACY_CORNERS]
+            return self.reduction(self.norm(torch.cat(corners, dim=-1)))
+
+    return LegacyPatchMerging

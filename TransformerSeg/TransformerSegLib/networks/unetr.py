@@ -1,0 +1,77 @@
+"""UNETR: Hatamizadeh et al., "UNETR: Transformers for 3D Medical Image Segmentation", https://arxiv.org/abs/2103.10504.
+The module is MONAI's ``monai.networks.nets.UNETR``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from TransformerSegLib.networks.architecture import Architecture, Rate
+from TransformerSegLib.networks.arguments import Flag
+
+if TYPE_CHECKING:
+    import torch
+
+PATCH_SIDE = 16
+"""Voxels: the side of the cube that becomes one token."""
+
+ImageSide = Annotated[int, Field(ge=PATCH_SIDE, le=512, multiple_of=PATCH_SIDE)]
+
+
+class UNETR(Architecture):
+    """Arguments of ``monai.networks.nets.UNETR``, under its names of today."""
+
+    name: ClassVar[str] = "UNETR"
+    targets: ClassVar[frozenset[str]] = frozenset(
+        {"UNETR", "monai.networks.nets.UNETR", "monai.networks.nets.unetr.UNETR"}
+    )
+    irrelevant: ClassVar[frozenset[str]] = frozenset({"save_attn"})
+    # Attention of another kind: none in MONAI 0.9 to 1.3, cross_attn in 1.4 and 1.5, norm_cross_attn in 1.6. And what
+    # 0.7 made and never used: a class token, and shortcuts of blocks that do not change the number of features.
+    idle_weights: ClassVar[str] = (
+        r"vit\.blocks\.\d+\.(norm_)?cross_attn\..*"
+        r"|vit\.patch_embedding\.cls_token"
+        r"|encoder[234]\.blocks\.\d+\.1\.conv3\..*"
+    )
+
+    img_size: ImageSide | tuple[ImageSide, ImageSide, ImageSide]
+    feature_size: int = Field(default=16, ge=1, le=128)
+    hidden_size: int = Field(default=768, ge=1, le=4096)
+    mlp_dim: int = Field(default=3072, ge=1, le=16384)
+    num_heads: int = Field(default=12, ge=1, le=128)
+    proj_type: Literal["conv", "perceptron"] = "conv"
+    norm_name: Literal["instance", "batch"] = "instance"
+    conv_block: Flag = True
+    res_block: Flag = True
+    dropout_rate: Rate = 0.0
+    spatial_dims: Literal[3] = 3
+    qkv_bias: Flag = False
+
+    @model_validator(mode="after")
+    def _heads_divide_features(self) -> Self:
+        if self.hidden_size % self.num_heads:
+            raise ValueError(f"{self.num_heads} heads do not divide the {self.hidden_size} features")
+        return self
+
+    @classmethod
+    def modern(cls, arguments: Mapping[str, object], trained_with_monai: str | None) -> dict[str, object]:
+        """``pos_embed`` became ``proj_type`` in MONAI 1.2."""
+        modern = {name: value for name, value in arguments.items() if name not in cls.irrelevant}
+        if "pos_embed" in modern:
+            old = modern.pop("pos_embed")
+            modern.setdefault("proj_type", old)
+        return modern
+
+    def window_fault(self, roi_size: tuple[int, int, int]) -> str | None:
+        built_for = (self.img_size,) * 3 if isinstance(self.img_size, int) else self.img_size
+        if tuple(roi_size) != built_for:
+            return f"the network takes windows of {'×'.join(map(str, built_for))} only"
+        return None
+
+    def module(self) -> torch.nn.Module:
+        from monai.networks import nets
+
+        return nets.UNETR(**self.model_dump())

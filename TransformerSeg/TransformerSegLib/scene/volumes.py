@@ -1,0 +1,137 @@
+"""Volume nodes in, and out for scenes that are made outside of Slicer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import slicer
+from vtkmodules.util.numpy_support import get_vtk_array_type, vtk_to_numpy
+from vtkmodules.vtkCommonDataModel import vtkImageData
+from vtkmodules.vtkCommonMath import vtkMatrix4x4
+from vtkmodules.vtkCommonTransforms import vtkGeneralTransform, vtkTransform
+
+from TransformerSegLib.errors import EmptyVolume, GridMismatch, VectorVoxels
+from TransformerSegLib.export.label_layer import reversed_axes
+from TransformerSegLib.inference.volume import Volume
+
+# The DICOM codes by which Slicer's DICOM import notes what the voxels measure.
+_MODALITY_OF_QUANTITY = {("DCM", "112031"): "CT", ("DCM", "110852"): "MR"}
+
+
+def volume_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
+    """A copy of a volume node's voxels, so that a run never reads what a person is changing.
+
+    Args:
+        node: any scalar volume. Its parent transform is left out: the affine maps to the RAS of the node itself, and
+            the segmentation that comes of it goes under the same transform (``add_segmentation_node``).
+
+    Raises:
+        EmptyVolume: the node has no voxels.
+        VectorVoxels: several values per voxel.
+    """
+    image = node.GetImageData()
+    if image is None or image.GetNumberOfPoints() == 0:
+        raise EmptyVolume(
+            f"“{node.GetName()}” has no voxels",
+            why="there is nothing to segment",
+            remedy="Load the volume again, or choose another",
+        )
+    if image.GetNumberOfScalarComponents() != 1:
+        raise VectorVoxels(
+            f"“{node.GetName()}” has {image.GetNumberOfScalarComponents()} values per voxel",
+            why="the model reads one number per voxel",
+            remedy="Convert it to a scalar volume",
+        )
+    return Volume(reversed_axes(voxels(image)), _affine(node), node.GetName(), _modality(node))
+
+
+def volumes_from_nodes(nodes: Sequence[slicer.vtkMRMLScalarVolumeNode]) -> tuple[Volume, ...]:
+    """The inputs of a several-input model, all in the RAS frame of the first node.
+
+    Nodes may lie under different parent transforms: what lies between a node and the first one is multiplied into
+    its affine, so that voxels that coincide in Slicer's views coincide here.
+
+    Raises:
+        GridMismatch: a non-linear transform lies between a node and the first one.
+    """
+    return tuple(replace(volume_from_node(node), affine=_between(node, nodes[0]) @ _affine(node)) for node in nodes)
+
+
+def add_volume_node(scene: slicer.vtkMRMLScene, volume: Volume) -> slicer.vtkMRMLScalarVolumeNode:
+    """Add a volume to a scene, with the default display and a place in the subject hierarchy."""
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", volume.name)
+    image = vtkImageData()
+    image.SetDimensions(volume.array.shape)
+    image.AllocateScalars(get_vtk_array_type(volume.array.dtype), 1)
+    reversed_axes(volume.array, out=voxels(image))
+    node.SetIJKToRASMatrix(vtk_matrix(volume.affine))
+    node.SetAndObserveImageData(image)
+    node.CreateDefaultDisplayNodes()
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    item = hierarchy_item(hierarchy, node)
+    if volume.modality is not None:
+        hierarchy.SetItemAttribute(item, _modality_attribute(), volume.modality)
+    return node
+
+
+def voxels(image: vtkImageData) -> np.ndarray:
+    """A live view of an image's voxels, (K, J, I)."""
+    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
+
+
+def vtk_matrix(affine: np.ndarray) -> vtkMatrix4x4:
+    """The same 4×4 matrix for VTK."""
+    matrix = vtkMatrix4x4()
+    matrix.DeepCopy(affine.ravel().tolist())
+    return matrix
+
+
+def numpy_matrix(matrix: vtkMatrix4x4) -> np.ndarray:
+    """The same 4×4 matrix for numpy, float64."""
+    return np.array(matrix.GetData(), np.float64).reshape(4, 4)
+
+
+def hierarchy_item(hierarchy: slicer.vtkMRMLSubjectHierarchyNode, node: slicer.vtkMRMLNode) -> int:
+    """The node's item in the subject hierarchy; made where it is missing, as outside of the application."""
+    item = hierarchy.GetItemByDataNode(node)
+    if item == hierarchy.GetInvalidItemID():
+        item = hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
+    return item
+
+
+def _affine(node: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:
+    matrix = vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return numpy_matrix(matrix)
+
+
+def _between(node: slicer.vtkMRMLScalarVolumeNode, reference: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:
+    """4×4: from the RAS of ``node`` to that of ``reference``, in mm."""
+    source, target = node.GetParentTransformNode(), reference.GetParentTransformNode()
+    between, linear = vtkGeneralTransform(), vtkTransform()
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(source, target, between)
+    if not slicer.vtkMRMLTransformNode.IsGeneralTransformLinear(between, linear):
+        raise GridMismatch(
+            f"“{node.GetName()}” and “{reference.GetName()}” lie under different transforms, one of them non-linear",
+            why="the inputs of one model must lie in one space",
+            remedy="Resample one of them onto the other's grid, with the module Resample Scalar/Vector/DWI Volume",
+        )
+    return numpy_matrix(linear.GetMatrix())
+
+
+def _modality(node: slicer.vtkMRMLScalarVolumeNode) -> str | None:
+    if node.GetScene() is not None:
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(node.GetScene())
+        modality = hierarchy.GetItemAttribute(hierarchy.GetItemByDataNode(node), _modality_attribute())
+        if modality:
+            return modality
+    quantity = node.GetVoxelValueQuantity()
+    if quantity is None:
+        return None
+    return _MODALITY_OF_QUANTITY.get((quantity.GetCodingSchemeDesignator(), quantity.GetCodeValue()))
+
+
+def _modality_attribute() -> str:
+    return slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMSeriesModalityAttributeName()
