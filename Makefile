@@ -24,7 +24,7 @@ bench: $(READY)
 $(READY): pyproject.toml .constraints.txt Testing/system_packages.sh
 	sh Testing/system_packages.sh $(PYTHON)
 	$(PYTHON) -m venv .venv
-	@echo "Installing Python packages into .venv (about 1 GB, once) ..."
+	@echo "Installing Python packages into .venv (2 GB, once) ..."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .constraints.txt --editable '.[develop]' \
 		>.venv/install.log 2>&1 || { cat .venv/install.log; exit 1; }
 	touch $@

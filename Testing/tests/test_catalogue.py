@@ -34,11 +34,20 @@ def test_a_model_is_found_by_its_name_and_by_its_folder(shelf: Path, tmp_path: P
     assert find_bundle(own).folder == find_bundle(str(own)).folder == own
 
 
-@pytest.mark.parametrize(("name", "remedy"), [("splen_unetr", "“spleen_unetr”?"), ("xyz", "brain_unetr, spleen_unetr")])
+@pytest.mark.parametrize(
+    ("name", "remedy"), [("splen_unetr", "Write “spleen_unetr”"), ("xyz", "(brain_unetr, spleen_unetr)")]
+)
 def test_an_unknown_name_is_refused_with_the_nearest_or_all_names(shelf: Path, name: str, remedy: str):
     with pytest.raises(BundleRejected, match="There is no model") as refusal:
         find_bundle(name)
     assert remedy in refusal.value.remedy
+    assert not refusal.value.remedy.endswith(("?", "."))  # the sentence gets its full stop from the error
+
+
+def test_where_no_model_is_embedded_a_folder_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(catalogue, "resources_folder", lambda: tmp_path)
+    with pytest.raises(BundleRejected, match=r"No model is embedded here: name a bundle's folder\.$"):
+        find_bundle("spleen_unetr")
 
 
 def test_the_resources_of_a_checkout_lie_beside_the_package():

@@ -223,7 +223,7 @@ def test_where_intensities_leave_a_doubt_there_is_no_finding():
 def test_spacing_outside_the_cards_range_is_a_mismatch_on_any_axis(spacing, fits):
     findings = check_against_card([volume()], card(spacing_mm=spacing))
     assert [type(finding) for finding in findings] == ([] if fits else [SpacingMismatch])
-    assert all("the voxels of “a” are 1.0×1.0×2.0 mm" in finding.what for finding in findings)
+    assert all("“a” has voxels of 1.0×1.0×2.0 mm" in finding.what for finding in findings)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_one_finding_is_raised_as_it_is():
 
 def test_several_findings_are_raised_in_one_sentence():
     findings = check_against_card([volume(modality="CT")], card(modality="MR", spacing_mm=(3, 4)))
-    with pytest.raises(InputMismatch, match=r"“a” is CT; the voxels of “a” .*--accept-mismatch"):
+    with pytest.raises(InputMismatch, match=r"“a” is CT; “a” has voxels of .*--accept-mismatch"):
         raise_mismatches(findings)
 
 

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK
+import typer
 
 from TransformerSegLib import cli
 from TransformerSegLib.resources import resources_folder
 
 from bundle_factory import write_bundle
+from dicom_files import REAL, changed
 
 SAMPLE = resources_folder() / "SampleData" / "hippocampus_297.nii.gz"
 COMMAND = [sys.executable, "-m", "TransformerSegLib.cli"]
@@ -39,6 +42,26 @@ def save(path: Path, array: np.ndarray, spacing: tuple[float, ...] = (1.0, 1.0, 
     image.SetSpacing(spacing)
     SimpleITK.WriteImage(image, str(path))
     return path
+
+
+def save_nifti(path: Path, affine: list[list[float]]) -> Path:
+    """By nibabel, which writes what SimpleITK refuses."""
+    image = nibabel.Nifti1Image(noise(36, 50, 35), None)
+    image.set_sform(np.array(affine, np.float64), code="scanner")
+    nibabel.save(image, path)
+    return path
+
+
+def study(folder: Path) -> Path:
+    """A DICOM folder with two MR series, 5 “T1” and 7 “FLAIR”, of one patient."""
+    for number, description in ((5, "T1"), (7, "FLAIR")):
+
+        def change(data_set, index: int, number: int = number, description: str = description) -> None:
+            data_set.SeriesNumber, data_set.SeriesDescription = number, description
+            data_set.SeriesInstanceUID = f"1.2.3.{number}"
+
+        changed("hippocampus_mr", folder / "study" / description, change)
+    return folder / "study"
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -62,7 +85,9 @@ def test_segment_writes_segments_and_a_report(tmp_path: Path, monkeypatch: pytes
 
 def test_models_lists_and_shows_cards(monkeypatch: pytest.MonkeyPatch, capsys):
     assert run(["models"], monkeypatch) == 0
-    name = capsys.readouterr().out.split()[0]
+    title, row = capsys.readouterr().out.splitlines()[:2]
+    assert title.split() == ["Model", "Version", "Modality", "Finds", "Dice"]
+    name = row.split()[0]
     assert run(["models", name], monkeypatch) == 0
     card = capsys.readouterr().out
     for expected in ("Anterior hippocampus", "SCT", "Dice", "CC-BY-SA", "Limit: ", "not for diagnosis"):
@@ -102,7 +127,49 @@ def whole_head(folder: Path) -> list[object]:
 
 
 def two_inputs(folder: Path) -> list[object]:
-    return [SAMPLE, SAMPLE]
+    """Of which not even the headers are read: the number is wrong already."""
+    return [folder / "nothing.nii.gz", folder / "nothing.nii.gz"]
+
+
+def one_input_of_two(folder: Path) -> list[object]:
+    return [SAMPLE, "--model", write_bundle(folder / "two", inputs=("T1", "FLAIR"))]
+
+
+def inputs_of_two_places(folder: Path) -> list[object]:
+    elsewhere = save_nifti(folder / "elsewhere.nii.gz", [[1, 0, 0, 900], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    return [SAMPLE, elsewhere, "--model", write_bundle(folder / "two", inputs=("T1", "FLAIR"))]
+
+
+def sheared(folder: Path) -> list[object]:
+    return [save_nifti(folder / "sheared.nii.gz", [[1, 0, 0.2, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])]
+
+
+def singular(folder: Path) -> list[object]:
+    return [save_nifti(folder / "singular.nii.gz", [[1, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0], [0, 0, 0, 1]])]
+
+
+def gantry_tilt(folder: Path) -> list[object]:
+    return [REAL / "gantry_tilt"]
+
+
+def gap(folder: Path) -> list[object]:
+    return [REAL / "gap"]
+
+
+def several_series(folder: Path) -> list[object]:
+    return [study(folder)]
+
+
+def unknown_series(folder: Path) -> list[object]:
+    return [study(folder), "--series", "6"]
+
+
+def series_of_a_file(folder: Path) -> list[object]:
+    return [SAMPLE, "--series", "5"]
+
+
+def two_series_of_one_folder(folder: Path) -> list[object]:
+    return [study(folder), "--series", "5", "--series", "7"]
 
 
 def missing(folder: Path) -> list[object]:
@@ -134,12 +201,22 @@ def roi_of_five_numbers(folder: Path) -> list[object]:
 BAD_INPUTS = {
     rgb: "3 ",
     not_finite: "NaN",
-    constant: "same value",
-    flat: "three",
+    constant: "have the value 0",
+    flat: "2-dimensional",
     ct: "--accept-mismatch",
     coarse: "--accept-mismatch",
     whole_head: "--accept-mismatch",
-    two_inputs: "1",
+    two_inputs: "needs 1",
+    one_input_of_two: "T1, FLAIR",
+    inputs_of_two_places: "covers only",
+    sheared: "right angle",
+    singular: "singular",
+    gantry_tilt: "tilt",
+    gap: "mm",
+    several_series: "5 “T1” (MR, 32 images); 7 “FLAIR” (MR, 32 images)",
+    unknown_series: "7 “FLAIR”",
+    series_of_a_file: "not a DICOM folder",
+    two_series_of_one_folder: "2 times, for 1 DICOM folder",
     missing: "nothing.nii.gz",
     damaged: "damaged.nii.gz",
     unknown_model: "hippocampus_swin_unetr",
@@ -162,13 +239,87 @@ def test_bad_input_ends_with_2_one_sentence_and_no_file(make, said, tmp_path: Pa
     assert not list(results.iterdir())
 
 
-def test_a_soft_mismatch_can_be_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    ("series", "read"), [(["5", "flair"], ["T1", "FLAIR"]), (["7", "1.2.3.5"], ["FLAIR", "T1"]), (["5"], ["T1", "T1"])]
+)
+def test_every_input_has_the_series_that_is_named_for_it(series, read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder, report = study(tmp_path), tmp_path / "report.json"
+    model = write_bundle(tmp_path / "two", inputs=("first", "second"))
+    named = [argument for one in series for argument in ("--series", one)]
+    arguments = [folder, folder, *named, "--model", model, "--output", tmp_path / "a.seg.nrrd", "--report", report]
+    assert run(["segment", *arguments], monkeypatch) == 0
+    assert json.loads(report.read_text(encoding="utf-8"))["provenance"]["inputs"] == read
+
+
+def test_one_series_goes_for_the_folder_among_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    folder = study(tmp_path)
+    assert run(["segment", folder, "--series", "5", "--output", tmp_path / "5.nii.gz"], monkeypatch) == 0
+    arguments = [tmp_path / "5.nii.gz", folder, "--series", "7", "--output", tmp_path / "a.nii.gz"]
+    model = write_bundle(tmp_path / "two", inputs=("labels", "FLAIR"))
+    capsys.readouterr()
+    assert run(["segment", *arguments, "--model", model], monkeypatch) == 0
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()[:2]] == ["5", "FLAIR"]
+
+
+def test_the_patients_image_and_the_region_are_never_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    image, roi = tmp_path / "T1.nii.gz", tmp_path / "roi.mrk.json"
+    image.write_bytes(SAMPLE.read_bytes())
+    roi.write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    asked = ["segment", "T1.nii.gz", "--overwrite", "--output"]
+    assert run([*asked, image], monkeypatch) == 2
+    assert run([*asked, "a.seg.nrrd", "--roi", roi, "--report", "roi.mrk.json"], monkeypatch) == 2
+    assert capsys.readouterr().err.count("would be replaced") == 2
+    assert image.read_bytes() == SAMPLE.read_bytes()
+    assert roi.read_text() == "{}"
+
+
+def test_a_relative_output_is_written_in_every_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    model = write_bundle(tmp_path / "small")
+    for name in ("a.seg.nrrd", "a.nii.gz", "a.mrb"):
+        assert run(["segment", SAMPLE, "--model", model, "--output", name, "--report", "a.json"], monkeypatch) == 0
+        assert (tmp_path / name).is_file()
+
+
+def test_a_result_that_was_saved_is_said_even_if_its_report_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    output, reports = tmp_path / "a.seg.nrrd", tmp_path / "reports"
+    reports.mkdir()
+    original = cli._write
+
+    def write_and_lose_the_folder(*arguments) -> None:
+        original(*arguments)
+        reports.rmdir()
+
+    monkeypatch.setattr(cli, "_write", write_and_lose_the_folder)
+    arguments = [SAMPLE, "--model", write_bundle(tmp_path / "small"), "--output", output]
+    assert run(["segment", *arguments, "--report", reports / "a.json"], monkeypatch) == 2
+    said = capsys.readouterr()
+    assert f"Saved {output}" in said.out
+    assert "a.json" in said.err
+    assert output.is_file()
+
+
+def test_names_that_a_code_page_lacks_are_still_shown(monkeypatch: pytest.MonkeyPatch):
+    redirected = io.TextIOWrapper(io.BytesIO(), "cp1252")
+    monkeypatch.setattr(sys, "stdout", redirected)
+    with pytest.raises(SystemExit) as stop:
+        cli.run(lambda: typer.echo("頭部 −3 größer"))
+    assert not stop.value.code
+    redirected.flush()
+    assert redirected.buffer.getvalue().decode("cp1252").rstrip() == r"\u982d\u90e8 \u22123 größer"
+
+
+def test_a_soft_mismatch_can_be_accepted_and_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     arguments = ["segment", *ct(tmp_path), "--output", tmp_path / "result.nii.gz", "--accept-mismatch"]
     assert run(arguments, monkeypatch) == 0
     assert (tmp_path / "result.nii.gz").is_file()
+    assert "was not trained for this: “ct” looks like CT" in capsys.readouterr().out
 
 
-def test_only_the_region_of_a_whole_head_is_segmented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_only_the_region_of_a_whole_head_is_segmented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     # The sample lies in a corner of an otherwise noisy head; its affine starts at (-10, 20, 30) mm in RAS.
     sample = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(SAMPLE))).astype(np.float32)
     head = noise(120, 160, 150)
@@ -183,6 +334,7 @@ def test_only_the_region_of_a_whole_head_is_segmented(tmp_path: Path, monkeypatc
     box = ",".join(f"{a - 0.5},{b + 0.5}" for a, b in zip(low, high, strict=True))
     arguments = ["segment", tmp_path / "head.nii.gz", "--roi", box, "--output", tmp_path / "inside.nii.gz"]
     assert run(arguments, monkeypatch) == 0
+    assert "not trained" not in capsys.readouterr().out  # the region fits, whatever the size of the head
     assert run(["segment", SAMPLE, "--output", tmp_path / "alone.nii.gz"], monkeypatch) == 0
     inside, alone = (
         SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(tmp_path / f"{name}.nii.gz")))
@@ -206,27 +358,67 @@ def test_the_output_is_checked_before_the_work(tmp_path: Path, monkeypatch: pyte
     assert ".seg.nrrd" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_run_leaves_no_file(number: signal.Signals, code: int, tmp_path: Path):
-    volume = save(tmp_path / "large.nii.gz", noise(96, 256, 256))
-    bundle = write_bundle(tmp_path / "slow")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal that a program can open")
+@pytest.mark.parametrize(
+    ("number", "code", "said"), [(signal.SIGINT, 130, "stopped; nothing was written."), (signal.SIGTERM, 143, "")]
+)
+def test_a_stopped_run_ends_at_once_and_leaves_no_file(number: signal.Signals, code: int, said: str, tmp_path: Path):
+    volume = save(tmp_path / "large.nii.gz", noise(96, 200, 200))
     results = tmp_path / "results"
     results.mkdir()
-    arguments = ["segment", volume, "--model", bundle, "--output", results / "a.seg.nrrd", "--accept-mismatch"]
-    environment = os.environ | {"PYTHONUNBUFFERED": "1", "FORCE_COLOR": "1"}
-    child = subprocess.Popen(
-        [*COMMAND, *map(str, arguments)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment
-    )
-    heard = b""
-    while not re.search(rb"[1-9]\d*/\d+", heard):  # a window is done
-        piece = os.read(child.stderr.fileno(), 4096)
-        assert piece, heard.decode()
-        heard += piece
-    child.send_signal(number)
-    started = time.monotonic()
-    rest = child.stderr.read().decode()
-    child.stderr.close()
-    assert child.wait(timeout=60) == code
-    assert time.monotonic() - started < 30
+    arguments = ["segment", volume, "--output", results / "a.seg.nrrd", "--device", "cpu", "--accept-mismatch"]
+    child, terminal = start_in_terminal(arguments)
+    with open(terminal, "rb", buffering=0) as screen:
+        read_until(screen, rb"[1-9]\d*/\d+ windows")
+        child.send_signal(number)
+        assert child.wait(timeout=10) == code  # a window takes a fifth of a second, or two where much else runs
+        rest = read_until(screen, None)
+    assert said in rest
     assert "Traceback" not in rest
     assert not list(results.iterdir())
+
+
+def test_a_stopped_training_says_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    def stopped(*arguments) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("TransformerSegLib.training.session.train_bundle", stopped)
+    assert run(["train", tmp_path, "--data", tmp_path, "--output", tmp_path / "model"], monkeypatch) == 130
+    said = capsys.readouterr().err
+    assert f"kept in “{tmp_path / 'model.run'}”" in said
+    assert "nothing" not in said
+
+
+def test_a_stop_before_the_work_is_said_too(monkeypatch: pytest.MonkeyPatch, capsys):
+    def stopped(*arguments) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("TransformerSegLib.bundles.catalogue.embedded_bundles", stopped)
+    assert run(["models"], monkeypatch) == 130
+    assert capsys.readouterr().err.strip() == "transformerseg: stopped."
+
+
+def start_in_terminal(arguments: list[object]) -> tuple[subprocess.Popen, int]:
+    """The command, with a terminal for its standard error, which is returned."""
+    import pty  # not on Windows
+
+    screen, terminal = pty.openpty()
+    command = [*COMMAND, *map(str, arguments)]
+    child = subprocess.Popen(command, stderr=terminal, stdout=subprocess.DEVNULL, env=os.environ | {"TERM": "xterm"})
+    os.close(terminal)
+    return child, screen
+
+
+def read_until(screen: io.RawIOBase, pattern: bytes | None) -> str:
+    """What comes onto the screen, up to a pattern, or to the end."""
+    heard = b""
+    while pattern is None or not re.search(pattern, heard):
+        try:
+            piece = screen.read(4096)
+        except OSError:  # how Linux says that a terminal's other side is closed
+            piece = b""
+        if not piece:
+            assert pattern is None, heard.decode()
+            break
+        heard += piece
+    return heard.decode(errors="replace")

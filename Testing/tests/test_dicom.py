@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import generate_uid
+from pydicom.uid import ImplicitVRLittleEndian, generate_uid
 
 from TransformerSegLib.errors import (
     IncompleteSeries,
@@ -17,6 +21,7 @@ from TransformerSegLib.errors import (
     SeriesNotFound,
     SeveralSeries,
     ShearedAffine,
+    TransformerSegError,
     UnreadableInput,
     VectorVoxels,
 )
@@ -24,6 +29,7 @@ from TransformerSegLib.inference.checks import check_volume
 from TransformerSegLib.inference.reading import read_volume
 from TransformerSegLib.inference.volume import Volume
 
+from damage import mutated
 from dicom_files import REAL, changed
 
 SERIES = REAL / "hippocampus_mr"
@@ -385,16 +391,20 @@ def test_dicom_without_pixels_is_refused(tmp_path):
         read_volume(enhanced(tmp_path, remove))
 
 
-def test_colours_are_refused(tmp_path):
+@pytest.mark.parametrize("coloured", [range(32), [9]], ids=["all", "one"])
+def test_colours_are_refused_in_one_slice_as_in_all(tmp_path, coloured):
     def change(data_set: Dataset, index: int) -> None:
-        data_set.SamplesPerPixel = 3
-        data_set.PhotometricInterpretation = "RGB"
+        if index in coloured:
+            data_set.SamplesPerPixel = 3
+            data_set.PlanarConfiguration = 0
+            data_set.PhotometricInterpretation = "RGB"
+            data_set.PixelData *= 3
 
     with pytest.raises(VectorVoxels, match="3 values"):
         read_volume(changed("hippocampus_mr", tmp_path, change))
 
 
-@pytest.mark.parametrize("kept", [400, 3000])
+@pytest.mark.parametrize("kept", [0, 100, 140, 400, 600, 1000, 1100, 3000])
 def test_a_file_that_was_cut_short_is_refused_and_nothing_else_is_printed(tmp_path, capfd, kept):
     changed("hippocampus_mr", tmp_path / "series", as_it_is)
     path = tmp_path / "series" / "004.dcm"
@@ -410,6 +420,118 @@ def test_compressed_pixels_that_are_damaged_are_refused_and_nothing_else_is_prin
     path.write_bytes(path.read_bytes()[:-5000] + bytes(5000))
     with pytest.raises(UnreadableInput, match="pixels in “ct” cannot be read"):
         read_volume(tmp_path / "ct")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_slice_with_fewer_pixels_than_its_rows_and_columns_is_refused_by_name(tmp_path):
+    def change(data_set: Dataset, index: int) -> None:
+        if index == 9:
+            data_set.PixelData = data_set.PixelData[:2000]
+
+    with pytest.raises(UnreadableInput, match=r"“009.dcm” is damaged"):
+        read_volume(changed("hippocampus_mr", tmp_path, change))
+
+
+def test_an_enhanced_file_with_fewer_pixels_than_its_frames_is_refused(tmp_path):
+    def change(data_set: Dataset) -> None:
+        data_set.PixelData = data_set.PixelData[:-2]
+
+    with pytest.raises(UnreadableInput, match=r"“enhanced.dcm” is damaged"):
+        read_volume(enhanced(tmp_path, change))
+
+
+@contextmanager
+def without_roots_rights() -> Iterator[None]:
+    """Root may read every folder: be nobody for a while."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders have no such rights there")
+def test_a_folder_in_the_series_that_cannot_be_listed_is_refused_by_name(tmp_path, monkeypatch):
+    changed("hippocampus_mr", tmp_path / "study" / "first", as_it_is)
+    (tmp_path / "study" / "second").mkdir()
+    monkeypatch.chdir(tmp_path / "study")  # a relative path, since the folders above belong to who runs the test
+    for folder in (Path(), Path("first")):
+        folder.chmod(0o755)
+    read_volume(Path())
+    Path("second").chmod(0)
+    try:
+        with without_roots_rights(), pytest.raises(UnreadableInput, match="“second” cannot be read: Permission denied"):
+            read_volume(Path())
+    finally:
+        Path("second").chmod(0o755)
+
+
+def test_damaged_files_of_other_series_do_not_matter(study):
+    for place, name in (("a", "004.dcm"), ("b", "other.dcm")):
+        shutil.copy(study / "a" / "005.dcm", study / place / name)
+        (study / place / name).write_bytes((study / place / name).read_bytes()[:-100])
+    assert_equal(read_volume(study, "301"), read_volume(ENHANCED))  # their UID tells that they are of series 5
+    with pytest.raises(UnreadableInput, match=r"“004.dcm” is damaged"):
+        read_volume(study, "5")
+
+
+def test_a_damaged_file_without_a_uid_counts_to_the_series_beside_which_it_lies(study):
+    (study / "a" / "lost.dcm").write_bytes((study / "a" / "004.dcm").read_bytes()[:500])
+    assert_equal(read_volume(study, "301"), read_volume(ENHANCED))
+    with pytest.raises(UnreadableInput, match=r"“lost.dcm” is damaged"):
+        read_volume(study, "5")
+
+
+@pytest.mark.parametrize("kept", ["group 2", "group 8", "group 8, implicit"])
+def test_files_without_preamble_are_read(tmp_path, kept):
+    def change(data_set: Dataset, index: int) -> None:
+        if "implicit" in kept:
+            data_set.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+
+    for path in changed("hippocampus_mr", tmp_path, change).iterdir():
+        start = 132 if kept == "group 2" else 144 + dcmread(path).file_meta.FileMetaInformationGroupLength
+        path.write_bytes(path.read_bytes()[start:])
+    assert_equal(read_volume(tmp_path), read_volume(SERIES))
+
+
+def test_slices_of_different_pixel_types_keep_their_values(tmp_path):
+    def change(data_set: Dataset, index: int) -> None:
+        data_set.PixelRepresentation = 1 if index < 16 else 0
+        if index >= 16:
+            data_set.PixelData = (data_set.pixel_array.astype(np.uint16) + 40000).tobytes()
+
+    volume = read_volume(changed("hippocampus_mr", tmp_path, change))
+    np.testing.assert_array_equal(volume.array[..., :16], read_volume(SERIES).array[..., :16])
+    np.testing.assert_array_equal(volume.array[..., 16:], read_volume(SERIES).array[..., 16:] + 40000.0)
+
+
+def test_a_description_becomes_a_name_on_one_line(tmp_path):
+    def change(data_set: Dataset, index: int) -> None:
+        data_set.SpecificCharacterSet = "ISO_IR 192"
+        data_set.SeriesDescription = "Kopf \x1b[31m\nжμ\u202e"
+
+    assert read_volume(changed("hippocampus_mr", tmp_path, change)).name == "Kopf [31m жμ"
+
+
+@pytest.mark.parametrize(
+    "source", [SERIES / "1.dcm", ENHANCED, REAL / "ct_jpeg2000" / "a.dcm"], ids=lambda path: path.name
+)
+def test_any_damage_ends_in_a_typed_error_or_a_volume(tmp_path, capfd, source):
+    shutil.copytree(source.parent, tmp_path / "series")
+    target, whole = tmp_path / "series" / source.name, source.read_bytes()
+    random = np.random.default_rng(0)
+    pixels = whole.rindex(b"\xe0\x7f\x10\x00")
+    read = 0
+    for _ in range(60):
+        target.write_bytes(mutated(whole, pixels + 12, random))
+        try:
+            read += read_volume(target if len(list(target.parent.iterdir())) == 1 else target.parent).array.size > 0
+        except TransformerSegError:
+            continue
+    assert 0 < read < 60
     assert capfd.readouterr() == ("", "")
 
 

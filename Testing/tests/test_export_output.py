@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
 
 from TransformerSegLib.errors import OutputRejected
-from TransformerSegLib.export.output import OUTPUT_SUFFIXES, check_output, output_suffix, written_atomically
+from TransformerSegLib.export.output import (
+    OUTPUT_SUFFIXES,
+    check_inputs_are_kept,
+    check_output,
+    output_suffix,
+    written_atomically,
+)
+from TransformerSegLib.export.report import check_report, write_report
+
+from example_segmentation import AFFINES, example_segmentation
 
 
 @pytest.mark.parametrize("suffix", OUTPUT_SUFFIXES)
@@ -56,6 +66,48 @@ def test_a_scene_is_refused_where_slicer_is_missing(tmp_path: Path, monkeypatch:
         check_output(tmp_path / "a.mrb")
 
 
+def test_an_unrelated_package_of_slicers_name_writes_no_scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "slicer").mkdir()
+    (tmp_path / "slicer" / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "slicer", raising=False)
+    with pytest.raises(OutputRejected, match="slicer-core"):
+        check_output(tmp_path / "a.mrb")
+
+
+def test_a_result_never_takes_the_place_of_what_the_run_reads(tmp_path: Path):
+    image, roi, folder = tmp_path / "T1.nii.gz", tmp_path / "roi.mrk.json", tmp_path / "dicom"
+    image.write_text("patient")
+    roi.write_text("{}")
+    folder.mkdir()
+    link = tmp_path / "link.nii.gz"
+    link.symlink_to(image)
+    read = [image, roi, folder, tmp_path / "missing.nii.gz"]
+    for path in (image, roi, link, folder / ".." / "T1.nii.gz"):
+        with pytest.raises(OutputRejected, match=r"T1\.nii\.gz|roi\.mrk\.json"):
+            check_inputs_are_kept([tmp_path / "new.seg.nrrd", path], read)
+    check_inputs_are_kept([folder / "new.seg.nrrd", tmp_path / "report.json"], read)
+
+
+def test_two_results_never_take_each_others_place(tmp_path: Path):
+    result, link = tmp_path / "a.nrrd", tmp_path / "report.json"
+    result.write_text("old")
+    link.symlink_to(result)
+    with pytest.raises(OutputRejected, match="replaced"):
+        check_inputs_are_kept([result, link], [])
+
+
+def test_a_report_replaces_reports_only_unless_told(tmp_path: Path):
+    path = tmp_path / "T1.json"
+    path.write_text('{"RepetitionTime": 2.3}')
+    with pytest.raises(OutputRejected, match="--overwrite"):
+        check_report(path)
+    check_report(path, overwrite=True)
+    write_report(path, example_segmentation(AFFINES["oblique"]))
+    assert "provenance" in json.loads(path.read_text(encoding="utf-8"))
+    check_report(path)
+
+
 def write_and_stop(path: Path, stop: type[BaseException]) -> None:
     with written_atomically(path) as temporary:
         temporary.write_text("half of the n")
@@ -80,6 +132,26 @@ def test_a_finished_write_replaces_the_old_file_at_once(tmp_path: Path):
         assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["report.json"]
     assert path.read_text() == "new"
+
+
+def test_a_link_stays_and_the_file_that_it_leads_to_is_replaced(tmp_path: Path):
+    (tmp_path / "archive").mkdir()
+    target, link = tmp_path / "archive" / "1.nii.gz", tmp_path / "a.nii.gz"
+    target.write_text("old")
+    link.symlink_to(target)
+    with written_atomically(link) as temporary:
+        temporary.write_text("new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+    assert [path.name for path in target.parent.iterdir()] == ["1.nii.gz"]
+
+
+def test_a_relative_path_is_written_to_by_an_absolute_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    with written_atomically(Path("report.json")) as temporary:
+        assert temporary.is_absolute()
+        temporary.write_text("new")
+    assert (tmp_path / "report.json").read_text() == "new"
 
 
 def test_what_the_operating_system_refuses_is_said(tmp_path: Path):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import os
 import shutil
+import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nibabel
@@ -13,9 +16,17 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from TransformerSegLib.errors import NotThreeDimensional, SingularAffine, UnreadableInput, VectorVoxels
+from TransformerSegLib.errors import (
+    NotThreeDimensional,
+    SingularAffine,
+    TransformerSegError,
+    UnreadableInput,
+    VectorVoxels,
+)
 from TransformerSegLib.inference.c_order import c_order
 from TransformerSegLib.inference.reading import name_of, read_volume
+
+from damage import mutated
 
 DATA = Path(__file__).parents[1] / "data"
 OBLIQUE = DATA / "geometry" / "oblique_flair.nii.gz"
@@ -94,6 +105,63 @@ def test_voxels_that_the_header_scales_become_floating_point_numbers(tmp_path):
     volume = read_volume(tmp_path / "a.nii.gz")
     assert volume.array.dtype == np.float32
     np.testing.assert_allclose(volume.array, nibabel.load(tmp_path / "a.nii.gz").get_fdata(), rtol=1e-6)
+
+
+def with_header_of(path: Path, **fields: object) -> Path:
+    """Write fields of a NIfTI-1 header as they are, without nibabel's repairs."""
+    content = path.read_bytes()
+    header = nibabel.Nifti1Header(content[:348], check=False)
+    for name, value in fields.items():
+        header[name] = value
+    path.write_bytes(header.binaryblock + content[348:])
+    return path
+
+
+@pytest.mark.parametrize("code", [0, 1])
+@pytest.mark.parametrize("length", [0, -3, np.nan, np.inf])
+def test_a_nifti_file_with_a_useless_spacing_is_refused_unless_its_sform_places_it(tmp_path, capfd, code, length):
+    path = nifti(tmp_path / "a.nii", noise())
+    spacing = [1, 2, length, 4, 1, 1, 1, 1]
+    placed = read_volume(with_header_of(path, pixdim=spacing, sform_code=2))
+    np.testing.assert_allclose(placed.affine, STRAIGHT)
+    with pytest.raises(SingularAffine, match="one has no spacing"):
+        read_volume(with_header_of(path, pixdim=spacing, sform_code=0, qform_code=code))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("qfac", [0, 1, -1])
+def test_the_qform_is_a_mirror_image_only_where_the_header_says_so(tmp_path, qfac):
+    path = with_header_of(nifti(tmp_path / "a.nii", noise()), sform_code=0, qform_code=1, pixdim=[qfac, *range(2, 9)])
+    np.testing.assert_allclose(read_volume(path).affine, np.diag([2, 3, -4 if qfac < 0 else 4, 1]))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"dim": [3, 32767, 32767, 32767, 1, 1, 1, 1]},
+        {"dim": [3, 5, -6, 7, 1, 1, 1, 1]},
+        {"datatype": 3},
+        {"vox_offset": np.inf},
+        {"vox_offset": np.nan},
+        {"vox_offset": 0},
+        {"vox_offset": 1e9},
+        {"xyzt_units": 7},
+        {"magic": b"ni1"},
+        {"sizeof_hdr": 349},
+        {"scl_slope": 2, "scl_inter": np.inf},
+        {"sform_code": 0, "qform_code": 1, "quatern_b": 3},
+    ],
+    ids=str,
+)
+def test_a_nifti_header_that_cannot_be_is_refused_without_a_word_more(tmp_path, capfd, packed, fields):
+    path = with_header_of(nifti(tmp_path / "a.nii", noise()), **fields)
+    if packed:
+        path.with_suffix(".nii.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path = path.with_suffix(".nii.gz")
+    with pytest.raises(UnreadableInput, match="cannot be read as NIfTI"):
+        read_volume(path)
+    assert capfd.readouterr() == ("", "")
 
 
 # ---------------------------------------------------------------------------------------------------- NRRD, MetaImage
@@ -265,6 +333,63 @@ def test_a_packed_metaimage_with_wrong_bytes_is_refused(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(
+    ("suffix", "key", "line"),
+    [
+        (".nrrd", "space directions", "space directions: (2,0,0) (0,3,0) none"),
+        (".nrrd", "space directions", ""),
+        (".mha", "ElementSpacing", "ElementSpacing = 2 -3 4"),
+        (".mha", "ElementSpacing", "ElementSpacing = 2 nan 4"),
+        (".mha", "ElementSpacing", "ElementSpacing = 2 3"),
+        (".mha", "ElementSpacing", ""),
+        (".mha", "Offset", "Offset = 0 nan 0"),
+        (".mha", "TransformMatrix", "TransformMatrix = 1 0 0 0 1 0 0 0 one"),
+    ],
+)
+def test_a_place_that_is_not_there_or_no_number_is_refused(tmp_path, suffix, key, line):
+    path = by_itk(tmp_path / f"a{suffix}", noise())
+    lines = path.read_bytes().split(b"\n")
+    index = next(index for index, text in enumerate(lines) if text.startswith(key.encode()))
+    lines[index : index + 1] = [line.encode()] if line else []
+    path.write_bytes(b"\n".join(lines))
+    with pytest.raises((SingularAffine, UnreadableInput), match=r"one has no spacing|cannot be read"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("spacings", ["1 1 NaN", "1 1 -2", "1 1"])
+def test_an_nrrd_file_without_space_needs_three_spacings(tmp_path, spacings):
+    header = "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 5 6 7\nencoding: raw\n"
+    voxels = noise(dtype=np.uint8).tobytes()
+    (tmp_path / "a.nrrd").write_bytes(f"{header}spacings: {spacings}\n\n".encode() + voxels)
+    with pytest.raises((SingularAffine, UnreadableInput)):
+        read_volume(tmp_path / "a.nrrd")
+    (tmp_path / "a.nrrd").write_bytes(f"{header}spacings: 1 1 2\n\n".encode() + voxels)
+    assert read_volume(tmp_path / "a.nrrd").spacing == (1, 1, 2)
+
+
+@pytest.mark.parametrize("data_file", ["LIST", "LIST 3", "%s%s%s%n 1 7 1", "%03d.raw 1 7 1"])
+def test_a_metaimage_in_several_files_is_refused(tmp_path, data_file):
+    path = by_itk(tmp_path / "a.mhd", noise(), compress=False)
+    path.write_text(path.read_text().replace("a.raw", f"{data_file}\n0.raw"))
+    with pytest.raises(UnreadableInput, match="keeps its voxels in a list of files"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("suffix", [".mha", ".mhd"])
+def test_a_packed_metaimage_that_unpacks_to_too_few_voxels_is_refused(tmp_path, suffix):
+    path = by_itk(tmp_path / f"a{suffix}", noise())
+    head, mark, _ = path.read_bytes().partition(b"LOCAL\n")
+    few = zlib.compress(noise().tobytes()[:-2])
+    fields = [line for line in head.split(b"\n") if not line.startswith(b"CompressedDataSize")]
+    if suffix == ".mha":
+        path.write_bytes(b"\n".join(fields) + mark + few)
+    else:
+        path.write_bytes(b"\n".join(fields))
+        path.with_suffix(".zraw").write_bytes(few)
+    with pytest.raises(UnreadableInput, match="cut short"):
+        read_volume(path)
+
+
 @pytest.mark.parametrize("suffix", [".nhdr", ".mhd"])
 def test_a_header_without_its_voxel_file_is_refused(tmp_path, suffix):
     by_itk(tmp_path / f"a{suffix}", noise(), compress=False)
@@ -292,6 +417,66 @@ def test_a_file_of_another_kind_is_refused_with_the_kinds_that_are_read(tmp_path
 )
 def test_a_volume_is_called_as_its_file_without_the_suffix(file, name):
     assert name_of(Path("folder.nii") / file) == name
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("Schädel μ 頭.nii", "Schädel μ 頭"),
+        ("a\n\x1b[31mb\t c.nii", "a [31mb c"),
+        ("exe\u202ecod.nii", "exe cod"),
+        (os.fsdecode(b"T1\xff.nii"), "T1\N{REPLACEMENT CHARACTER}"),
+        ("\n.nii", "unnamed"),
+    ],
+)
+def test_a_name_is_one_line_of_text_whatever_the_file_is_called(tmp_path, file, name):
+    assert read_volume(nifti(tmp_path / "a.nii", noise()).rename(tmp_path / file)).name == name
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+def test_a_path_that_is_no_text_is_refused_by_name(tmp_path, suffix):
+    path = by_itk(tmp_path / f"a{suffix}", noise()).rename(tmp_path / os.fsdecode(b"T1\xff" + suffix.encode()))
+    with pytest.raises(UnreadableInput, match=r"“T1�\.(nrrd|mha)” cannot be read: .* UTF-8") as error:
+        read_volume(path)
+    str(error.value).encode()
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("suffix", [".nii", ".txt", ".mha", ".nrrd"])
+def test_a_message_holds_no_control_characters(tmp_path, suffix, there):
+    path = tmp_path / f"a\x1b[31m{suffix}"
+    if there:
+        text(path)
+    with pytest.raises((UnreadableInput, SingularAffine)) as error:
+        read_volume(path)
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd"])
+def test_any_damage_ends_in_a_typed_error_or_a_volume(tmp_path, capfd, suffix):
+    path = by_itk(tmp_path / f"a{suffix}", noise(), compress=suffix != ".nii.gz")
+    whole = gzip.decompress(path.read_bytes()) if suffix == ".nii.gz" else path.read_bytes()
+    header_bytes = {".nrrd": whole.find(b"\n\n"), ".mha": whole.find(b"LOCAL\n")}.get(suffix, min(len(whole), 352))
+    random = np.random.default_rng(0)
+    read = 0
+    for _ in range(200):
+        damaged = mutated(whole, header_bytes, random)
+        path.write_bytes(gzip.compress(damaged, 1) if suffix == ".nii.gz" else damaged)
+        try:
+            read += read_volume(path).array.size > 0
+        except TransformerSegError:
+            continue
+    assert 0 < read < 200
+    assert capfd.readouterr() == ("", "")
+
+
+def test_threads_that_read_at_a_time_leave_standard_error_as_it_was(tmp_path, capfd):
+    path = by_itk(tmp_path / "a.mha", noise())
+    with ThreadPoolExecutor(8) as threads:
+        volumes = list(threads.map(read_volume, [path] * 100))
+    os.write(2, b"still here")
+    assert capfd.readouterr().err == "still here"
+    assert len(volumes) == 100
 
 
 def test_all_48_axis_orders_keep_every_voxel_in_its_place(tmp_path):

@@ -74,7 +74,23 @@ def test_a_region_in_ras_is_read_as_it_is_written(tmp_path):
     np.testing.assert_allclose(region.axes.ravel(), axes)
 
 
-@pytest.mark.parametrize("text", ["1,2,3,4,5", "1,2,3,4,5,6,7", "a,b,c,d,e,f", "", "1,2,3,4,5,nan", "1,1,2,3,4,5"])
+@pytest.mark.parametrize(("number", "name"), [(0, "RAS"), ("0", "RAS"), (1, "LPS"), ("1", "LPS")])
+def test_the_numbers_of_old_versions_of_slicer_mean_the_same_coordinate_systems(tmp_path, number, name):
+    old = read_region(roi_file(tmp_path / "old.mrk.json", coordinateSystem=number))
+    new = read_region(roi_file(tmp_path / "new.mrk.json", coordinateSystem=name))
+    np.testing.assert_array_equal(old.center, new.center)
+    np.testing.assert_array_equal(old.axes, new.axes)
+
+
+def test_millimetres_may_be_written_as_a_code_with_its_meaning(tmp_path):
+    units = ["mm", "UCUM", "millimeter"]
+    region = read_region(roi_file(tmp_path / "a.mrk.json", coordinateUnits=units))
+    np.testing.assert_array_equal(region.center, read_region(TURNED_ROI).center)
+
+
+@pytest.mark.parametrize(
+    "text", ["-1e308,1e308,0,1,0,1", "1,2,3,4,5", "1,2,3,4,5,6,7", "a,b,c,d,e,f", "", "1,2,3,4,5,nan", "1,1,2,3,4,5"]
+)
 def test_other_numbers_are_refused(text):
     with pytest.raises(RegionRejected, match="x1,x2,y1,y2,z1,z2 in RAS millimetres"):
         read_region(text)
@@ -91,15 +107,31 @@ def test_other_numbers_are_refused(text):
         {"size": [0, 1, 1]},
         {"size": "large"},
         {"orientation": [1, 0, 0, 1, 0, 0, 0, 0, 1]},
+        {"center": [1e300, 0, 0]},
+        {"center": [10**400, 0, 0]},
+        {"coordinateSystem": "IJK"},
+        {"coordinateSystem": "lps"},
+        {"coordinateSystem": None},
+        {"coordinateSystem": 2},
+        {"coordinateUnits": "um"},
+        {"coordinateUnits": ["um", "UCUM", "micrometer"]},
+        {"coordinateUnits": None},
     ],
-    ids=str,
+    ids=lambda changes: str(changes)[:40],
 )
 def test_a_markups_file_without_a_box_is_refused(tmp_path, changes):
     with pytest.raises(RegionRejected):
         read_region(roi_file(tmp_path / "a.mrk.json", **changes))
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"markups": []}', '{"markups": [1]}', '{"markups": {}}'])
+DEEP = '{"markups": ' + "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    "content",
+    [DEEP, '{"markups": [[]]}', "", "{", "[]", "{}", '{"markups": []}', '{"markups": [1]}', '{"markups": {}}'],
+    ids=lambda content: content[:20],
+)
 def test_a_json_file_of_another_kind_is_refused(tmp_path, content):
     (tmp_path / "a.mrk.json").write_text(content)
     with pytest.raises(RegionRejected, match=r"“a.mrk.json”"):

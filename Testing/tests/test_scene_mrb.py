@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,52 @@ def test_volume_and_segmentation_come_out_of_a_saved_scene_as_they_went_in(affin
         found = volume_from_node(only_node(scene, "vtkMRMLScalarVolumeNode"))
         assert_same_voxels(found, volume)
         assert (found.name, found.modality) == (volume.name, volume.modality)
+
+
+def scene_volume(path: Path) -> Volume:
+    """The one volume of a saved scene."""
+    with offscreen_application() as application:
+        open_scene(application, path)
+        return volume_from_node(only_node(application.GetMRMLScene(), "vtkMRMLScalarVolumeNode"))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "lowest", "highest", "stored"),
+    [
+        (np.bool_, 0, 1, np.uint8),
+        (np.int8, -128, 127, np.int16),
+        (np.uint8, 0, 255, np.uint8),
+        (np.int16, -1024, 3071, np.int16),
+        (np.uint16, 0, 65535, np.uint16),
+        (np.int32, -(2**31), 2**31 - 1, np.int32),
+        (np.uint32, 0, 2**32 - 1, np.uint32),
+        (np.int64, -1024, 3071, np.int16),
+        (np.int64, -(2**53), 2**53, np.float64),
+        (np.uint64, 0, 2**32 - 1, np.uint32),
+        (np.uint64, 0, 2**53, np.float64),
+        (np.float16, -1024, 2048, np.float32),
+        (np.float32, -1.5, 3e38, np.float32),
+        (np.float64, -1.5, 1e300, np.float64),
+        (np.longdouble, -1.5, 1e300, np.float64),
+    ],
+)
+def test_voxels_of_every_type_come_out_of_a_saved_scene_with_their_values(
+    dtype, lowest, highest, stored, tmp_path: Path
+):
+    array = np.zeros(SHAPE, dtype)
+    array[0, 0, 0], array[1, 2, 3] = lowest, highest
+    volume = replace(example_volume(AFFINES["RAS, 1 mm"]), array=array)
+    write_mrb(tmp_path / "a.mrb", [volume], example_segmentation(AFFINES["RAS, 1 mm"]))
+    found = scene_volume(tmp_path / "a.mrb").array
+    assert found.dtype == stored
+    np.testing.assert_array_equal(found, array)
+
+
+def test_a_scene_is_saved_by_a_path_that_starts_from_where_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    write_mrb(Path("a.mrb"), [example_volume(OBLIQUE)], example_segmentation(OBLIQUE))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mrb"]
+    np.testing.assert_array_equal(scene_volume(tmp_path / "a.mrb").array, example_volume(OBLIQUE).array)
 
 
 def assert_same_voxels(found: Volume, given: Volume) -> None:

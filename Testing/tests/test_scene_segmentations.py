@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -210,11 +209,10 @@ def whole_body(shape: tuple[int, int, int], classes: int) -> Segmentation:
     return replace(example_segmentation(np.eye(4)), layers=(layer,), segments=segments)
 
 
-def test_a_hundred_classes_are_added_within_a_second(scene):
-    segmentation = whole_body((256, 256, 200), classes=104)
-    volume = example_volume(np.eye(4), shape=(256, 256, 200))
-    volume_node = add_volume_node(scene, volume)
-    started = time.perf_counter()
-    node = add_segmentation_node(scene, segmentation, volume_node)
-    assert time.perf_counter() - started < 1.0  # 0.02 s; one labelmap for each class takes 30 s
-    assert node.GetSegmentation().GetNumberOfSegments() == 104
+def test_a_hundred_classes_share_one_labelmap(scene):
+    """One for each class would take 30 s and gigabytes on a whole body."""
+    segmentation = whole_body((64, 64, 50), classes=104)
+    volume = example_volume(np.eye(4), shape=(64, 64, 50))
+    found = add_segmentation_node(scene, segmentation, add_volume_node(scene, volume)).GetSegmentation()
+    assert found.GetNumberOfSegments() == 104
+    assert len({found.GetNthSegment(n).GetRepresentation("Binary labelmap") for n in range(104)}) == 1

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
+import io
+import os
 import signal
+import statistics
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from TransformerSegLib.errors import TransformerSegError
+from TransformerSegLib.errors import SeriesNotFound, TransformerSegError
 
 if TYPE_CHECKING:
     from TransformerSegLib.bundles.bundle import Bundle
+    from TransformerSegLib.bundles.card import Card
     from TransformerSegLib.inference.progress import OnProgress
+    from TransformerSegLib.inference.region import Region
     from TransformerSegLib.inference.segmentation import Segmentation
     from TransformerSegLib.inference.volume import Volume
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
+
+_CLASSES_IN_TABLE = 6
 
 app = typer.Typer(
     name="transformerseg",
@@ -32,36 +41,49 @@ app = typer.Typer(
 )
 
 
-@app.command()
+@app.command(epilog="Example: transformerseg segment T1.nii.gz --output T1.seg.nrrd")
 def segment(
     inputs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="INPUT...",
+            metavar="INPUT",
             help="A NIfTI, NRRD or MetaImage file, a DICOM folder, or an enhanced DICOM file; "
             "one per channel, in the order of the model's card.",
         ),
     ],
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="Where the result goes: .seg.nrrd, .nii.gz, or .mrb (a Slicer scene)."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where the result goes: .seg.nrrd, .nii.gz, or .mrb (a Slicer scene).",
+        ),
     ],
     model: Annotated[
-        str | None, typer.Option(help="A model's name (see “transformerseg models”) or its bundle's folder.")
+        str | None,
+        typer.Option(metavar="MODEL", help="A model's name (see “transformerseg models”) or its bundle's folder."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cuda, cuda:1, mps or cpu.")] = "auto",
+    device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cuda, cuda:1, mps or cpu.")] = "auto",
     roi: Annotated[
         str | None,
         typer.Option(
+            metavar="BOX",
             help="Segment only inside: x1,x2,y1,y2,z1,z2 in RAS mm, or a markups ROI file (.mrk.json). "
-            "For a model that wants a crop, on a whole head."
+            "For a model that wants a crop, on a whole head.",
         ),
     ] = None,
     series: Annotated[
-        str | None, typer.Option(help="Which series of a DICOM folder: its number, UID or description.")
+        list[str] | None,
+        typer.Option(
+            metavar="SERIES",
+            help="Which series of a DICOM folder: its number, UID or description. "
+            "Once for all folders, or once for each.",
+        ),
     ] = None,
     report: Annotated[
-        Path | None, typer.Option(help="Write volumes, provenance and timings to this file, as JSON.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write volumes, provenance and timings to this file, as JSON."),
     ] = None,
     accept_mismatch: Annotated[
         bool,
@@ -71,33 +93,41 @@ def segment(
         ),
     ] = False,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Windows a forward pass; by default what the bundle says.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Windows at a time; by default what the model's bundle says."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output file that exists.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that are there already, whatever they hold.")
+    ] = False,
 ) -> None:
     """Segment one study: one volume, or several for a model with several inputs."""
     from TransformerSegLib.bundles.catalogue import DEFAULT_MODEL, find_bundle
-    from TransformerSegLib.export.output import check_output
+    from TransformerSegLib.export.output import check_inputs_are_kept, check_output
     from TransformerSegLib.export.report import check_report, write_report
+    from TransformerSegLib.inference.checks import check_number_of_inputs
     from TransformerSegLib.inference.reading import read_volume
     from TransformerSegLib.inference.region import read_region
     from TransformerSegLib.inference.segmenter import Segmenter, SegmentOptions
 
     check_output(output, overwrite)
     if report is not None:
-        check_report(report)
+        check_report(report, overwrite)
+    check_inputs_are_kept([output, *([report] if report else [])], [*inputs, *([Path(roi)] if roi else [])])
     bundle = find_bundle(model or DEFAULT_MODEL)
+    check_number_of_inputs(inputs, bundle.card)
     region = read_region(roi) if roi else None
-    volumes = [read_volume(path, series) for path in inputs]
     options = SegmentOptions(accept_mismatch=accept_mismatch, region=region, batch_size=batch_size)
     segmenter = Segmenter(bundle, device, options)
-    _say_what_is_segmented(volumes, bundle)
-    with progress_bar() as on_progress:
-        segmentation = segmenter.segment(volumes, on_progress)
-    _write(output, volumes, segmentation, overwrite)
+    with stoppable("nothing was written"):
+        volumes = [read_volume(path, wanted) for path, wanted in _with_series(inputs, series or [])]
+        _say_what_is_segmented(volumes, bundle, region)
+        with progress_bar() as on_progress:
+            segmentation = segmenter.segment(volumes, on_progress)
+        _write(output, volumes, segmentation, overwrite)
+    # Before the report is written: should that fail, the result is there all the same.
+    _say_what_was_found(segmentation, output)
     if report is not None:
         write_report(report, segmentation)
-    _say_what_was_found(segmentation, output)
 
 
 @app.command()
@@ -110,10 +140,7 @@ def models(
     if name is not None:
         _show_card(find_bundle(name))
         return
-    for bundle in embedded_bundles():
-        card = bundle.card
-        structures = ", ".join(c.name for c in card.classes[:6]) + (", …" if len(card.classes) > 6 else "")
-        typer.echo(f"{card.name}  {card.version}  {card.requirements.modality or 'any modality'}  {structures}")
+    _show_table([bundle.card for bundle in embedded_bundles()])
 
 
 @app.command()
@@ -135,7 +162,9 @@ def train(
     """Train a model on labelled volumes and export it as a bundle with its card."""
     from TransformerSegLib.training.session import train_bundle
 
-    train_bundle(definition, data, output, run or output.with_name(output.name + ".run"), device, typer.echo)
+    run = run or output.with_name(output.name + ".run")
+    with stoppable(f"the epochs that were finished, if any, are kept in “{run}”"):
+        train_bundle(definition, data, output, run, device, typer.echo)
 
 
 def main() -> None:
@@ -143,25 +172,47 @@ def main() -> None:
     run(lambda: app(standalone_mode=False))
 
 
-def run(command: Callable[[], None]) -> None:
-    """Call ``command``, and turn what it raises into one sentence for a person and an exit code for a program."""
+def run(command: Callable[[], int | None]) -> None:
+    """Call ``command``, and turn what it raises into one sentence for a person and an exit code for a program.
+
+    Args:
+        command: may return an exit code, as typer does where it has caught Ctrl-C itself; None is 0.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A Windows code page lacks many names' letters; a name that is hard to read is better than no result.
+            stream.reconfigure(errors="backslashreplace")
+    # A program that ends need not search the objects of torch for garbage, which takes it 1.6 s.
+    atexit.register(gc.freeze)
     signal.signal(signal.SIGTERM, _stop_on_termination)
+    # A shell script's background jobs start with Ctrl-C's signal ignored; a stop that was asked for counts there too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        command()
+        code = command()
     except TransformerSegError as error:
         typer.echo(f"transformerseg: {error}", err=True)
         sys.exit(EXIT_BAD_INPUT)
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("transformerseg: stopped; nothing was written.", err=True)
-        sys.exit(EXIT_INTERRUPTED)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
+        code = EXIT_INTERRUPTED
     except Exception as error:
         # Usage errors of the command line know how to show themselves; anything else is a fault of ours.
         if hasattr(error, "show") and hasattr(error, "exit_code"):
             error.show()
             sys.exit(EXIT_BAD_INPUT)
         raise
+    if code == EXIT_INTERRUPTED:
+        typer.echo("transformerseg: stopped.", err=True)
+    sys.exit(code)
+
+
+@contextmanager
+def stoppable(kept: str) -> Iterator[None]:
+    """End the program with exit code 130 on Ctrl-C, saying what is ``kept`` of the work."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"transformerseg: stopped; {kept}.", err=True)
+        raise SystemExit(EXIT_INTERRUPTED) from None
 
 
 def _stop_on_termination(signum, frame) -> None:
@@ -170,27 +221,32 @@ def _stop_on_termination(signum, frame) -> None:
 
 @contextmanager
 def progress_bar() -> Iterator[OnProgress]:
-    """A bar on standard error: stage, windows done of total, time left; notes are printed above it."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+    """A bar on standard error: stage, windows done of total, time left; notes are printed above it.
 
-    console = Console(stderr=True)
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[left]}"),
-    )
+    Where standard error is not a terminal there are the notes only.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+    from TransformerSegLib.inference.progress import Stage
+
+    console = Console(stderr=True, markup=False, highlight=False)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"))
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("Starting", total=None, left="")
+        task = bar.add_task("Starting", total=None, told="")
 
         def on_progress(progress) -> None:
             if progress.note:
-                console.print(progress.note, highlight=False)
-            left = "" if progress.seconds_left is None else f"{_duration(progress.seconds_left)} left"
+                console.print(progress.note)
+            counted = progress.stage is Stage.SEGMENT and progress.total > 0
+            windows = [f"{progress.done}/{progress.total} windows"] if counted else []
+            left = [f"{_duration(progress.seconds_left)} left"] if progress.seconds_left is not None else []
             bar.update(
-                task, description=progress.stage.value, completed=progress.done, total=progress.total or None, left=left
+                task,
+                description=progress.stage.value,
+                completed=progress.done,
+                total=progress.total if counted else None,
+                told=", ".join(windows + left),
             )
 
         yield on_progress
@@ -201,12 +257,38 @@ def _duration(seconds: float) -> str:
     return f"{minutes}:{rest:02d}"
 
 
-def _say_what_is_segmented(volumes: list[Volume], bundle: Bundle) -> None:
-    from TransformerSegLib.inference.checks import summarize
+def _with_series(inputs: Sequence[Path], series: Sequence[str]) -> list[tuple[Path, str | None]]:
+    """Each input, and which series of it is wanted: one name goes for all folders, several go one for each.
 
+    Raises:
+        SeriesNotFound: no input is a folder, or there are more or fewer names than folders.
+    """
+    # What is not there at all is for the reading to say.
+    folders = [path for path in inputs if os.path.isdir(path) or not os.path.exists(path)]
+    if series and not folders:
+        raise SeriesNotFound(
+            f"--series {series[0]} was given, and “{inputs[0].name}” is not a DICOM folder",
+            why="only in a folder are there series to choose from",
+            remedy="Leave --series out, or give the DICOM folder",
+        )
+    if len(series) > 1 and len(series) != len(folders):
+        raise SeriesNotFound(
+            f"--series was given {len(series)} times, for {len(folders)} DICOM folder{'s' * (len(folders) > 1)}",
+            why="it is not clear which of them belongs to which folder",
+            remedy="Give it once for all folders, or once for each in their order",
+        )
+    wanted = iter(series if len(series) > 1 else [*series] * len(folders))
+    return [(path, next(wanted, None) if path in folders else None) for path in inputs]
+
+
+def _say_what_is_segmented(volumes: Sequence[Volume], bundle: Bundle, region: Region | None) -> None:
     for volume in volumes:
-        typer.echo(f"{volume.name}: {summarize(volume, bundle.card)}")
-    typer.echo(f"{bundle.card.title} {bundle.card.version}")
+        spacing = "×".join(f"{length:.3g}" for length in volume.spacing)
+        modality = f", {volume.modality}" if volume.modality else ""
+        typer.echo(f"{volume.name}: {'×'.join(map(str, volume.array.shape))} voxels of {spacing} mm{modality}")
+    if region is not None:
+        typer.echo(f"Only inside a region of {'×'.join(f'{length:.0f}' for length in region.size)} mm")
+    typer.echo(f"Model: {bundle.card.title} {bundle.card.version}")
 
 
 def _say_what_was_found(segmentation: Segmentation, output: Path) -> None:
@@ -214,6 +296,8 @@ def _say_what_was_found(segmentation: Segmentation, output: Path) -> None:
     for segment in segmentation.segments:
         found = "not found in this volume" if segment.empty else f"{segment.volume_ml:.2f} mL"
         typer.echo(f"  {segment.definition.name:<{width}}  {found}")
+    for mismatch in segmentation.provenance["mismatches"]:
+        typer.echo(f"Take care, the model was not trained for this: {mismatch}.")
     typer.echo(f"Saved {output} in {segmentation.provenance['seconds']:.1f} s. For research use, not for diagnosis.")
 
 
@@ -226,6 +310,22 @@ def _write(output: Path, volumes: list[Volume], segmentation: Segmentation, over
         from TransformerSegLib.export.segmentation_file import write_segmentation
 
         write_segmentation(output, segmentation, overwrite)
+
+
+def _show_table(cards: Sequence[Card]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("Model", "Version", "Modality", "Finds", "Dice", box=None, pad_edge=False, header_style="bold")
+    for column in table.columns[:3]:
+        column.no_wrap = True
+    for card in cards:
+        shown = ", ".join(definition.name for definition in card.classes[:_CLASSES_IN_TABLE])
+        more = ", …" if len(card.classes) > _CLASSES_IN_TABLE else ""
+        dice = f"{statistics.fmean(card.dice.values()):.3f}" if card.dice else "unknown"
+        table.add_row(card.name, card.version, card.requirements.modality or "any", shown + more, dice)
+    Console(markup=False, highlight=False).print(table)
+    typer.echo("“transformerseg models NAME” shows a model's card.")
 
 
 def _show_card(bundle: Bundle) -> None:

@@ -33,8 +33,16 @@ def find_bundle(name_or_folder: str | Path = DEFAULT_MODEL) -> Bundle:
     raise BundleRejected(
         f"There is no model {quoted(str(name_or_folder))}",
         why="it is neither the name of an embedded model nor a folder",
-        remedy=f"Did you mean “{near[0]}”?" if near else f"The embedded models are: {', '.join(folders) or 'none'}",
+        remedy=_remedy(near, list(folders)),
     )
+
+
+def _remedy(near: list[str], names: list[str]) -> str:
+    if near:
+        return f"Write “{near[0]}” if you mean that one"
+    if names:
+        return f"Choose one of the embedded models ({', '.join(names)}), or a bundle's folder"
+    return "No model is embedded here: name a bundle's folder"
 
 
 def embedded_bundles() -> list[Bundle]:

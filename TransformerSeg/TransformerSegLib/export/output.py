@@ -6,7 +6,7 @@ import importlib.util
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def check_output(path: Path, overwrite: bool = False) -> None:
             installed.
     """
     suffix = output_suffix(path)
-    check_folder(path.parent)
+    check_folder(behind_links(path).parent)
     if path.is_dir():
         raise OutputRejected(
             f"“{path}” is a folder",
@@ -58,12 +58,36 @@ def check_output(path: Path, overwrite: bool = False) -> None:
             why="it may hold a person's corrections",
             remedy="Name another output, or add --overwrite",
         )
-    if suffix == ".mrb" and importlib.util.find_spec("slicer") is None:
+    if suffix == ".mrb" and not _slicer_is_installed():
         raise OutputRejected(
             f"“{path.name}” cannot be written",
             why="a .mrb needs the package slicer-core, which is not installed",
             remedy="Save as .seg.nrrd, or install TransformerSeg with the extra “scene”",
         )
+
+
+def check_inputs_are_kept(written: Sequence[Path], read: Sequence[Path]) -> None:
+    """Make sure, before a run, that no file that it writes takes the place of one that it reads, or of another result.
+
+    Args:
+        written: results.
+        read: files and folders. A result may lie within a folder: there it replaces no image.
+
+    Raises:
+        OutputRejected: two paths, maybe by links, lead to the same file.
+    """
+    taken = [path for path in read if os.path.exists(path)]
+    for path in written:
+        if not os.path.exists(path):
+            continue
+        for other in taken:
+            if os.path.samefile(path, other):
+                raise OutputRejected(
+                    f"“{other.name}” would be replaced by “{path.name}”",
+                    why="the same run reads or writes that file",
+                    remedy="Name another output",
+                )
+        taken.append(path)
 
 
 def check_folder(folder: Path) -> None:
@@ -95,7 +119,10 @@ def written_atomically(path: Path) -> Iterator[Path]:
 
     The temporary file has the name of ``path`` (its suffix in lower case), because writers choose their format by it,
     and lies in a hidden folder beside it, because only within one file system is replacing atomic. An error or Ctrl-C
-    leaves nothing behind.
+    leaves nothing behind. Where ``path`` is a link, the file that it leads to is replaced and the link stays.
+
+    Args:
+        path: absolute or not.
 
     Example:
         >>> with written_atomically(Path("report.json")) as temporary:  # doctest: +SKIP
@@ -105,11 +132,12 @@ def written_atomically(path: Path) -> Iterator[Path]:
         OutputRejected: the operating system refused (disk full, permission lost).
     """
     folder = None
+    target = behind_links(path)
     try:
-        folder = tempfile.mkdtemp(prefix=_TEMPORARY_PREFIX, dir=path.parent)
+        folder = tempfile.mkdtemp(prefix=_TEMPORARY_PREFIX, dir=target.parent)
         temporary = Path(folder) / (path.stem + path.suffix.lower())
         yield temporary
-        os.replace(temporary, path)
+        os.replace(temporary, target)
     except OSError as error:
         raise OutputRejected(
             f"“{path}” could not be written",
@@ -119,3 +147,15 @@ def written_atomically(path: Path) -> Iterator[Path]:
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def behind_links(path: Path) -> Path:
+    """The file that a path leads to, absolute; it need not exist."""
+    return Path(os.path.realpath(path))
+
+
+def _slicer_is_installed() -> bool:
+    """Whether there is a package ``slicer`` that is Slicer's own: an unrelated one on PyPI has the same name."""
+    spec = importlib.util.find_spec("slicer")
+    places = spec.submodule_search_locations if spec is not None else None
+    return any(Path(place, "util.py").is_file() for place in places or ())

@@ -12,6 +12,7 @@ from TransformerSegLib.export.label_layer import occupied_extent, reversed_axes,
 from TransformerSegLib.export.output import check_output, output_suffix, written_atomically
 from TransformerSegLib.export.segment_metadata import provenance_tags, segment_id, terminology_entry
 from TransformerSegLib.export.untouched import DIGEST_FIELD, NIFTI_PREFIX, voxels_digest
+from TransformerSegLib.inference.itk_geometry import itk_geometry
 from TransformerSegLib.inference.quiet import run_quietly
 from TransformerSegLib.inference.segmentation import Segmentation
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 # Labels are long runs of equal values: higher levels take many times as long and save little.
 _COMPRESSION_LEVEL = 2
-_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _BINARY_LABELMAP = "Binary labelmap"
 
 
@@ -100,12 +100,10 @@ def _layers_as_stored(segmentation: Segmentation) -> list[np.ndarray]:
 
 
 def _place(image: SimpleITK.Image, affine: np.ndarray) -> None:
-    """Give the image its place: index → RAS mm in ``affine``, LPS in SimpleITK."""
-    lps = _RAS_TO_LPS @ affine
-    spacing = np.linalg.norm(lps[:3, :3], axis=0)
-    image.SetSpacing(spacing.tolist())
-    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
-    image.SetOrigin(lps[:3, 3].tolist())
+    spacing, direction, origin = itk_geometry(affine)
+    image.SetSpacing(spacing)
+    image.SetDirection(direction)
+    image.SetOrigin(origin)
 
 
 def _segmentation_fields(segmentation: Segmentation) -> dict[str, str]:

@@ -86,6 +86,15 @@ def vector_voxels(name: str, values: str) -> VectorVoxels:
     )
 
 
+def no_spacing(name: str) -> SingularAffine:
+    """The error of a volume whose header gives no usable spacing, or axes that lie in a plane."""
+    return SingularAffine(
+        f"The axes of “{name}” are coplanar, or one has no spacing",
+        why="its voxels have no place in three dimensions",
+        remedy="Export the volume again from where it came from",
+    )
+
+
 def check_affine(affine: np.ndarray, name: str) -> None:
     """Refuse an affine that does not place voxels in a box.
 
@@ -104,14 +113,14 @@ def check_affine(affine: np.ndarray, name: str) -> None:
         flatness = abs(np.linalg.det(edges / lengths))
     if flatness < FLATTEST_VOXEL:
         raise SingularAffine(
-            f"the affine of “{name}” is singular or not finite",
+            f"The affine of “{name}” is singular or not finite",
             why="its voxels have no place in three dimensions",
             remedy="Export the volume again from where it came from",
         )
     shear = shear_degrees(affine)
     if shear > MAX_SHEAR_DEGREES:
         raise ShearedAffine(
-            f"the axes of “{name}” are {shear:.1f}° off a right angle",
+            f"The axes of “{name}” are {shear:.1f}° off a right angle",
             why="the model needs voxels that are boxes",
             remedy="Resample it onto a grid with right angles, for example with Slicer's module Resample "
             "Scalar/Vector/DWI Volume",
@@ -205,7 +214,7 @@ def _check_intensities(volume: Volume) -> None:
         )
     if lowest == highest:
         raise EmptyVolume(
-            f"all voxels of “{volume.name}” have the value {lowest:g}",
+            f"All voxels of “{volume.name}” have the value {lowest:g}",
             why="there is nothing to segment",
             remedy="Check that the right volume was exported",
         )
@@ -234,7 +243,7 @@ def _spacing_findings(volume: Volume, card: Card) -> list[InputMismatch]:
         return []
     return [
         SpacingMismatch(
-            f"the voxels of “{volume.name}” are {_spacing_in_words(volume)}",
+            f"“{volume.name}” has voxels of {_spacing_in_words(volume)}",
             why=f"“{card.title}” was trained on voxels of {_range(bounds)}",
             remedy=f"Give a volume of that spacing, or {ACCEPT} to segment this one nevertheless",
         )
@@ -278,7 +287,7 @@ def _times(values: Sequence[object]) -> str:
 
 
 def _counted(number: int, noun: str) -> str:
-    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
+    return f"{number or 'No'} {noun}{'' if number == 1 else 's'}"
 
 
 def _article(modality: str) -> str:

@@ -15,7 +15,8 @@ from TransformerSegLib.errors import NotThreeDimensional, UnreadableInput
 from TransformerSegLib.inference.c_order import c_order
 from TransformerSegLib.inference.checks import vector_voxels
 from TransformerSegLib.inference.dicom_header import damaged, number_of_frames, read_header, text_of
-from TransformerSegLib.inference.dicom_series import Series, choose_series, find_series
+from TransformerSegLib.inference.dicom_series import Series, read_series
+from TransformerSegLib.inference.names import path_for_itk, shown
 from TransformerSegLib.inference.quiet import run_quietly
 from TransformerSegLib.inference.slice_stack import Slice, Stack, stack_slices
 from TransformerSegLib.inference.volume import Volume
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 _RESCALE = ("RescaleSlope", "RescaleIntercept")
+_PIXEL_TYPE = ("BitsAllocated", "BitsStored", "PixelRepresentation")
 
 
 def read_dicom_folder(folder: Path, wanted: str | None) -> Volume:
@@ -34,14 +36,13 @@ def read_dicom_folder(folder: Path, wanted: str | None) -> Volume:
         wanted: number, UID or description of the series; None where there is but one.
 
     Raises:
-        UnreadableInput: no series of images, or a damaged one.
-        SeveralSeries, SeriesNotFound: see ``choose_series``.
+        UnreadableInput, SeveralSeries, SeriesNotFound: see ``read_series``.
         IncompleteSeries, ShearedAffine: see ``stack_slices``.
         NotThreeDimensional: the series has several multi-frame files.
         VectorVoxels: images in colour.
     """
-    series = choose_series(find_series(folder), folder, wanted)
-    name = series.description or (f"series {series.number}" if series.number else folder.name)
+    series = read_series(folder, wanted)
+    name = series.description or (f"series {series.number}" if series.number else shown(folder))
     if len(series.files) == 1 and number_of_frames(series.headers[0]) > 1:
         return _read_frames(series.files[0], series.headers[0], name)
     return _read_slices(series, name)
@@ -62,13 +63,13 @@ def read_dicom_file(path: Path, name: str) -> Volume:
     header = read_header(path)
     if "Rows" not in header:
         raise UnreadableInput(
-            f"“{path.name}” is DICOM without pixels",
+            f"“{shown(path)}” is DICOM without pixels",
             why="there is nothing to segment",
             remedy="Give the folder of the image series",
         )
     if number_of_frames(header) == 1:
         raise NotThreeDimensional(
-            f"“{path.name}” is one slice of a series",
+            f"“{shown(path)}” is one slice of a series",
             why="the model segments volumes",
             remedy="Give the folder that holds the whole series",
         )
@@ -85,13 +86,14 @@ def _read_slices(series: Series, name: str) -> Volume:
             why="each of them may be a volume, and the model segments one",
             remedy="Give one of these files instead of the folder",
         )
-    _refuse_colours(headers[0], name)
+    for header in headers:
+        _refuse_colours(header, name)
     slices = [_slice(header, header, header, header, path) for header, path in zip(headers, series.files, strict=True)]
     stack = stack_slices(slices, name)
     reader = SimpleITK.ImageSeriesReader()
     reader.SetImageIO("GDCMImageIO")
-    reader.SetFileNames([str(series.files[index]) for index in stack.order])
-    if len({_rescale(header) for header in headers}) > 1:
+    reader.SetFileNames([path_for_itk(series.files[index]) for index in stack.order])
+    if len({_texts(header, *_PIXEL_TYPE, *_RESCALE) for header in headers}) > 1:
         reader.SetOutputPixelType(SimpleITK.sitkFloat32)  # else all slices take the first one's type, maybe an integer
     return Volume(_voxels(reader, series.files[0].parent), stack.affine, name, series.modality or None)
 
@@ -103,7 +105,7 @@ def _read_frames(path: Path, header: Dataset, name: str) -> Volume:
     stack = _stack_of_frames(path, header, name)
     reader = SimpleITK.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(str(path))
+    reader.SetFileName(path_for_itk(path))
     voxels = _voxels(reader, path)
     if stack.order != tuple(range(len(stack.order))):
         voxels = np.ascontiguousarray(voxels[:, :, list(stack.order)])
@@ -115,7 +117,7 @@ def _stack_of_frames(path: Path, header: Dataset, name: str) -> Stack:
     frames = header.get("PerFrameFunctionalGroupsSequence") or ()
     if len(frames) != number_of_frames(header):
         raise UnreadableInput(
-            f"the frames of “{path.name}” have no place in the patient",
+            f"The frames of “{shown(path)}” have no place in the patient",
             why="it is not an enhanced CT or MR file",
             remedy="Give an image series, or convert it to NRRD with Slicer",
         )
@@ -125,9 +127,9 @@ def _stack_of_frames(path: Path, header: Dataset, name: str) -> Stack:
         items = frame.get(sequence) or (shared.get(sequence) if shared is not None else None)
         return items[0] if items else None
 
-    if len({_rescale(group(frame, "PixelValueTransformationSequence") or header) for frame in frames}) > 1:
+    if len({_texts(group(frame, "PixelValueTransformationSequence") or header, *_RESCALE) for frame in frames}) > 1:
         raise UnreadableInput(
-            f"the frames of “{path.name}” are scaled differently",
+            f"The frames of “{shown(path)}” are scaled differently",
             why="only files with one scale are read",
             remedy="Load it in Slicer, save the volume as NRRD, and give that file",
         )
@@ -161,8 +163,8 @@ def _slice(
     return Slice(place, *(directions / lengths[:, None]), tuple(spacing.tolist()), shape)
 
 
-def _rescale(header: Dataset) -> tuple[str, ...]:
-    return tuple(text_of(header, tag) for tag in _RESCALE)
+def _texts(header: Dataset, *tags: str) -> tuple[str, ...]:
+    return tuple(text_of(header, tag) for tag in tags)
 
 
 def _voxels(reader: SimpleITK.ImageFileReader | SimpleITK.ImageSeriesReader, path: Path) -> np.ndarray:
@@ -173,7 +175,7 @@ def _voxels(reader: SimpleITK.ImageFileReader | SimpleITK.ImageSeriesReader, pat
         image, _ = run_quietly(reader.Execute)
     except RuntimeError as error:
         raise UnreadableInput(
-            f"the pixels in “{path.name}” cannot be read",
+            f"The pixels in “{shown(path)}” cannot be read",
             why="a file is damaged or cut short",
             remedy="Export or copy the series again from where it came from",
         ) from error

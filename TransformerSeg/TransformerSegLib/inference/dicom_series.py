@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from TransformerSegLib.errors import SeriesNotFound, SeveralSeries, UnreadableInput
-from TransformerSegLib.inference.dicom_header import is_dicom, number_of_frames, read_header, text_of
+from TransformerSegLib.inference.dicom_header import DamagedFile, is_dicom, number_of_frames, read_header, text_of
+from TransformerSegLib.inference.names import clean_name, shown
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
+
+DICOM_SUFFIX = ".dcm"
+"""A file of that name is a damaged one where it does not begin as DICOM does; others are no slices."""
 
 NOT_TO_SEGMENT = frozenset({"SEG", "RTDOSE", "RTIMAGE"})
 """Modalities that have pixels and a place, and yet are no images of a patient."""
@@ -43,24 +47,43 @@ class Series:
 
     def is_called(self, wanted: str) -> bool:
         """Whether a number, a UID or a description is this series'."""
-        return wanted.strip().casefold() in (self.number, self.uid.casefold(), self.description.casefold())
+        return clean_name(wanted).casefold() in (self.number, self.uid.casefold(), self.description.casefold())
+
+    def may_hold(self, path: Path, error: DamagedFile) -> bool:
+        """Whether a damaged file may be one of this series: by its UID; without one, if it lies beside its files."""
+        return error.series == self.uid if error.series else path.parent in {file.parent for file in self.files}
 
 
-def find_series(folder: Path) -> tuple[Series, ...]:
-    """The series of images in a folder and in the folders in it, by number.
+def read_series(folder: Path, wanted: str | None) -> Series:
+    """The one series of images in a folder and in the folders in it, or the one that is wanted.
 
-    Localizers, segmentations, dose maps, and what has no pixels or no place in the patient are left out.
+    Localizers, segmentations, dose maps, and what has no pixels or no place in the patient are left out, and so are
+    damaged files of other series.
+
+    Args:
+        wanted: number, UID or description of the series; None where there is but one.
 
     Raises:
-        UnreadableInput: a DICOM file is cut short within its header.
+        UnreadableInput: there is none at all, or a file that may belong to it is damaged.
+        SeveralSeries, SeriesNotFound: see ``choose_series``.
     """
     found: dict[str, list[tuple[Path, Dataset]]] = {}
+    unusable: list[tuple[Path, DamagedFile]] = []
     for path in _dicom_files(folder):
-        header = read_header(path)
+        try:
+            header = read_header(path)
+        except DamagedFile as error:
+            unusable.append((path, error))
+            continue
         if _is_image_of_a_patient(header):
             found.setdefault(text_of(header, "SeriesInstanceUID") or str(path.parent), []).append((path, header))
-    series = [_series(uid, images) for uid, images in found.items()]
-    return tuple(sorted(series, key=lambda one: (len(one.number), one.number, one.uid)))
+    if not found and unusable:
+        raise unusable[0][1]
+    series = choose_series(_sorted_by_number(found), folder, wanted)
+    for path, error in unusable:
+        if series.may_hold(path, error):
+            raise error
+    return series
 
 
 def choose_series(found: Sequence[Series], folder: Path, wanted: str | None) -> Series:
@@ -73,7 +96,7 @@ def choose_series(found: Sequence[Series], folder: Path, wanted: str | None) -> 
     """
     if not found:
         raise UnreadableInput(
-            f"“{folder.name}” holds no DICOM series of images",
+            f"“{shown(folder)}” holds no DICOM series of images",
             why="localizers, reports and segmentations are not segmented",
             remedy="Give the folder of the image series, or an image file itself",
         )
@@ -82,15 +105,20 @@ def choose_series(found: Sequence[Series], folder: Path, wanted: str | None) -> 
         return meant[0]
     if not meant:
         raise SeriesNotFound(
-            f"“{folder.name}” has no series “{wanted}”",
+            f"“{shown(folder)}” has no series “{clean_name(wanted)}”",
             why=f"it has {_listed(found)}",
             remedy="Choose one of these with --series and its number or UID",
         )
     raise SeveralSeries(
-        f"“{folder.name}” holds {len(meant)} DICOM series, {_listed(meant)}",
+        f"“{shown(folder)}” holds {len(meant)} DICOM series, {_listed(meant)}",
         why="only one can be segmented at a time",
         remedy="Choose one with --series and its number or UID",
     )
+
+
+def _sorted_by_number(found: Mapping[str, Sequence[tuple[Path, Dataset]]]) -> list[Series]:
+    series = [_series(uid, images) for uid, images in found.items()]
+    return sorted(series, key=lambda one: (len(one.number), one.number, one.uid))
 
 
 def _series(uid: str, images: Sequence[tuple[Path, Dataset]]) -> Series:
@@ -112,15 +140,30 @@ def _described(series: Series, *, with_uid: bool) -> str:
 
 
 def _dicom_files(folder: Path) -> Iterator[Path]:
-    for place, folders, files in os.walk(folder):
+    """Raises:
+    UnreadableInput: a folder in it cannot be listed, which may hold slices of any series.
+    """
+    for place, folders, files in os.walk(folder, onerror=_refuse_folder):
         folders.sort()
         for file in sorted(files):
             path = Path(place, file)
-            if file.upper() != "DICOMDIR" and path.is_file() and is_dicom(path):
+            if (
+                file.upper() != "DICOMDIR"
+                and path.is_file()
+                and (is_dicom(path) or path.suffix.lower() == DICOM_SUFFIX)
+            ):
                 yield path
+
+
+def _refuse_folder(error: OSError) -> NoReturn:
+    raise UnreadableInput(
+        f"“{shown(Path(error.filename))}” cannot be read",
+        why=error.strerror or str(error),
+        remedy="Make that folder readable, or move it away if it is of another series",
+    ) from error
 
 
 def _is_image_of_a_patient(header: Dataset) -> bool:
     placed = "ImagePositionPatient" in header or "PerFrameFunctionalGroupsSequence" in header
     localizer = "LOCALIZER" in (header.get("ImageType") or ())
-    return "Rows" in header and placed and not localizer and header.Modality not in NOT_TO_SEGMENT
+    return "Rows" in header and placed and not localizer and text_of(header, "Modality") not in NOT_TO_SEGMENT

@@ -68,7 +68,7 @@ def _check_spacings(first: Volume, other: Volume) -> None:
     if max(ratios.max(), 1 / ratios.min()) > LARGEST_SPACING_RATIO:
         spacings = " and ".join("×".join(f"{edge:.3g}" for edge in volume.spacing) for volume in (first, other))
         raise GridMismatch(
-            f"the voxels of “{first.name}” and “{other.name}” are {spacings} mm",
+            f"The voxels of “{first.name}” and “{other.name}” are {spacings} mm",
             why="images so different cannot serve as inputs beside each other",
             remedy="Give inputs of similar resolution",
         )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from TransformerSegLib.errors import NotThreeDimensional, SingularAffine, TransformerSegError, UnreadableInput
+from TransformerSegLib.errors import NotThreeDimensional, TransformerSegError, UnreadableInput
 from TransformerSegLib.inference.c_order import c_order
-from TransformerSegLib.inference.checks import three_axes, vector_voxels
+from TransformerSegLib.inference.checks import no_spacing, three_axes, vector_voxels
 from TransformerSegLib.inference.dicom import read_dicom_file, read_dicom_folder
 from TransformerSegLib.inference.dicom_header import is_dicom
 from TransformerSegLib.inference.itk_geometry import affine_of
+from TransformerSegLib.inference.metaimage import MetaImageHeader, read_metaimage_header
+from TransformerSegLib.inference.names import clean_name, path_for_itk, shown
 from TransformerSegLib.inference.nifti import read_nifti
+from TransformerSegLib.inference.nrrd_header import check_nrrd_spacing
 from TransformerSegLib.inference.quiet import run_quietly
 from TransformerSegLib.inference.volume import Volume
 
@@ -19,7 +23,8 @@ if TYPE_CHECKING:
     import SimpleITK
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
-ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
+NRRD_SUFFIXES = (".nrrd", ".nhdr")
+METAIMAGE_SUFFIXES = (".mha", ".mhd")
 DICOM_SUFFIXES = (".dcm",)
 
 _READ = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd), and DICOM"
@@ -34,13 +39,14 @@ def read_volume(path: str | Path, series: str | None = None) -> Volume:
         series: which series of a DICOM folder: its number, its UID or its description. Of no meaning for files.
 
     Returns:
-        the volume. Its name is the file's without its suffix or the description of the series.
+        the volume. Its name is the file's without its suffix or the description of the series, see ``clean_name``.
 
     Raises:
         UnreadableInput: missing, damaged, or of a kind that is not read.
         NotThreeDimensional: a flat image, or several time points. One time point is read as a volume.
         VectorVoxels: several numbers a voxel.
-        SingularAffine: the file's directions are coplanar. (Other affines are for ``check_volume`` to judge.)
+        SingularAffine: the file's directions are coplanar, or its spacing is not there or not positive. (Other
+            affines are for ``check_volume`` to judge.)
         SeveralSeries, SeriesNotFound, IncompleteSeries, ShearedAffine: see ``dicom``.
     """
     path = Path(path)
@@ -48,7 +54,7 @@ def read_volume(path: str | Path, series: str | None = None) -> Volume:
         return _read(path, series)
     except OSError as error:
         raise UnreadableInput(
-            f"“{path.name}” cannot be read",
+            f"“{shown(path)}” cannot be read",
             why=error.strerror or str(error),
             remedy="Check that the file exists, and that you may read it",
         ) from error
@@ -58,46 +64,53 @@ def _read(path: Path, series: str | None) -> Volume:
     lower = path.name.lower()
     if not path.exists():
         raise UnreadableInput(
-            f"“{path}” does not exist", why="there is nothing to read", remedy="Check how the path is spelt"
+            f"“{clean_name(str(path))}” does not exist",
+            why="there is nothing to read",
+            remedy="Check how the path is spelt",
         )
     if path.is_dir():
         return read_dicom_folder(path, series)
     if lower.endswith(NIFTI_SUFFIXES):
         return read_nifti(path, name_of(path))
-    if lower.endswith(ITK_SUFFIXES):
+    if lower.endswith(METAIMAGE_SUFFIXES):
+        return _read_by_itk(path, name_of(path), read_metaimage_header(path, name_of(path)))
+    if lower.endswith(NRRD_SUFFIXES):
+        check_nrrd_spacing(path, name_of(path))
         return _read_by_itk(path, name_of(path))
     if is_dicom(path):
         return read_dicom_file(path, name_of(path))
     raise UnreadableInput(
-        f"“{path.name}” is of a kind that is not read",
+        f"“{shown(path)}” is of a kind that is not read",
         why=f"what is read is {_READ}",
         remedy="Convert it to one of these, for example with Slicer",
     )
 
 
 def name_of(path: Path) -> str:
-    """A file's name without the suffixes that tell its kind."""
-    for suffix in (*NIFTI_SUFFIXES[::-1], *ITK_SUFFIXES, *DICOM_SUFFIXES):
-        if path.name.lower().endswith(suffix):
-            return path.name[: -len(suffix)]
-    return path.name
+    """A file's name without the suffixes that tell its kind, see ``clean_name``."""
+    name = path.name
+    for suffix in (*NIFTI_SUFFIXES[::-1], *NRRD_SUFFIXES, *METAIMAGE_SUFFIXES, *DICOM_SUFFIXES):
+        if name.lower().endswith(suffix):
+            name = name[: -len(suffix)]
+            break
+    return clean_name(name) or "unnamed"
 
 
-def _read_by_itk(path: Path, name: str) -> Volume:
+def _read_by_itk(path: Path, name: str, metaimage: MetaImageHeader | None = None) -> Volume:
     import SimpleITK
 
     reader = SimpleITK.ImageFileReader()
-    reader.SetFileName(str(path))
+    reader.SetFileName(path_for_itk(path))
     try:
         run_quietly(reader.ReadImageInformation)
         _refuse_vectors(reader, name)
         three_axes(reader.GetSize(), name)
         reader.SetExtractSize([*reader.GetSize()[:3], *[0] * (len(reader.GetSize()) - 3)])
-        image, printed = run_quietly(reader.Execute)
+        if metaimage is not None:
+            metaimage.check_length(_bytes_of_voxels(reader))
+        image, _ = run_quietly(reader.Execute)
     except RuntimeError as error:
         raise _from_itk(path, str(error)) from error
-    if "Uncompress failed" in printed:  # MetaIO goes on with voxels that it has not filled
-        raise _from_itk(path, printed)
     return Volume(c_order(SimpleITK.GetArrayViewFromImage(image).transpose(2, 1, 0)), affine_of(image), name)
 
 
@@ -117,15 +130,18 @@ def _refuse_vectors(reader: SimpleITK.ImageFileReader, name: str) -> None:
         raise vector_voxels(name, "2 values (complex numbers)")
 
 
+def _bytes_of_voxels(reader: SimpleITK.ImageFileReader) -> int:
+    import SimpleITK
+
+    one = SimpleITK.Image([1] * reader.GetDimension(), reader.GetPixelID())
+    return math.prod(reader.GetSize()) * one.GetSizeOfPixelComponent()
+
+
 def _from_itk(path: Path, message: str) -> TransformerSegError:
     if "determinant is 0" in message or "Zero-valued spacing" in message:
-        return SingularAffine(
-            f"the axes of “{path.name}” are coplanar, or one has no spacing",
-            why="its voxels have no place in three dimensions",
-            remedy="Export the volume again from where it came from",
-        )
+        return no_spacing(name_of(path))
     return UnreadableInput(
-        f"“{path.name}” cannot be read",
+        f"“{shown(path)}” cannot be read",
         why="it is damaged, cut short, or lacks the file that holds its voxels",
         remedy="Export or copy it again from where it came from",
     )

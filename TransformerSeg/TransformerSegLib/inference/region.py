@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from TransformerSegLib.errors import RegionRejected
+from TransformerSegLib.inference.names import clean_name, shown
 from TransformerSegLib.inference.volume import Volume
 
 MARKUPS_SUFFIX = ".json"
@@ -20,6 +21,15 @@ FEWEST_VOXELS = 2
 
 ON_THE_FACE_MM = 1e-4
 """A voxel's centre that lies on a face of the region, rounding apart, is inside."""
+
+FARTHEST_MM = 1e6
+"""No patient is a kilometre away: a number beyond is a slip, or would overflow further on."""
+
+COORDINATE_SYSTEMS = {"LPS": "LPS", "RAS": "RAS", "0": "RAS", "1": "LPS"}
+"""As Slicer takes the field of a markups file: by name, or by the number that old versions wrote."""
+
+MILLIMETRES = ("mm", ["mm", "UCUM", "millimeter"])
+"""The two forms of a unit in a markups file: its code, or code, scheme and meaning."""
 
 ALIGNED = 1e-5
 """Sine of the angle between a region's axis and a volume's below which they are taken for parallel: over half a metre
@@ -78,7 +88,7 @@ class Region:
         counts = [extent.stop - extent.start for extent in box]
         if min(counts) < FEWEST_VOXELS:
             raise RegionRejected(
-                f"the region of interest leaves {'×'.join(map(str, counts))} voxels of “{volume.name}”",
+                f"The region of interest leaves {'×'.join(map(str, counts))} voxels of “{volume.name}”",
                 why=f"it needs at least {FEWEST_VOXELS} on each axis",
                 remedy=f"Place it on the volume, {_where(volume)}",
             )
@@ -148,11 +158,13 @@ def read_region(text: str | Path) -> Region:
         bounds = np.array([float(number) for number in str(text).split(",")]).reshape(3, 2)
     except ValueError as error:
         raise RegionRejected(
-            f"“{text}” is no region of interest",
+            f"“{clean_name(str(text))}” is no region of interest",
             why="that takes six numbers, or a markups file of Slicer (.mrk.json)",
             remedy="Write x1,x2,y1,y2,z1,z2 in RAS millimetres, without spaces",
         ) from error
-    return _region(bounds.mean(axis=1), np.abs(bounds[:, 1] - bounds[:, 0]), np.eye(3), str(text))
+    with np.errstate(over="ignore"):  # infinite, and refused
+        center, size = bounds.mean(axis=1), np.abs(bounds[:, 1] - bounds[:, 0])
+    return _region(center, size, np.eye(3), str(text))
 
 
 def _read_markups(path: Path) -> Region:
@@ -163,26 +175,29 @@ def _read_markups(path: Path) -> Region:
         (roi,) = markups
         if roi.get("insideOut"):
             raise ValueError("the region is turned inside out")
+        if roi.get("coordinateUnits", "mm") not in MILLIMETRES:
+            raise ValueError("not in millimetres")
+        system = COORDINATE_SYSTEMS[str(roi.get("coordinateSystem", "LPS"))]
         center = np.array(roi["center"], np.float64).reshape(3)
         size = np.array(roi["size"], np.float64).reshape(3)
         axes = np.array(roi.get("orientation", np.diag([-1, -1, 1])), np.float64).reshape(3, 3)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise RegionRejected(
-            f"no region of interest can be read from “{path.name}”",
-            why="that takes a markups file with one ROI, a box that is not inside out",
+            f"No region of interest can be read from “{shown(path)}”",
+            why="that takes a markups file with one ROI, a box that is not inside out, in millimetres in LPS or RAS",
             remedy="Save the ROI node in Slicer as .mrk.json, and give that file",
         ) from error
-    if roi.get("coordinateSystem", "LPS") == "LPS":
+    if system == "LPS":
         center, axes = center * (-1, -1, 1), np.diag([-1, -1, 1]) @ axes
     return _region(center, size, axes, path.name)
 
 
 def _region(center: np.ndarray, size: np.ndarray, axes: np.ndarray, called: str) -> Region:
-    finite = np.isfinite(center).all() and np.isfinite(size).all() and np.isfinite(axes).all()
-    if not finite or (size <= 0).any() or not np.allclose(axes.T @ axes, np.eye(3), atol=1e-3):
+    near = all((np.abs(numbers) <= FARTHEST_MM).all() for numbers in (center, size, axes))  # false of NaN, too
+    if not near or (size <= 0).any() or not np.allclose(axes.T @ axes, np.eye(3), atol=1e-3):
         raise RegionRejected(
-            f"the region of interest “{called}” is no box",
-            why="its bounds have to be finite and to differ, and its axes to be at right angles",
+            f"The region of interest “{clean_name(called)}” is no box",
+            why="its bounds have to differ and to lie within a kilometre, and its axes to be at right angles",
             remedy="Give x1,x2,y1,y2,z1,z2 in RAS millimetres, or a markups ROI file",
         )
     return Region(center, size, axes)

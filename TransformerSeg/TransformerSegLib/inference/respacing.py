@@ -35,8 +35,15 @@ class Respacing:
 
     @property
     def new_from_old(self) -> np.ndarray:
-        """4×4: index on the old grid → index (not whole) on the new one."""
-        return _without_shear(np.linalg.solve(self.new_affine, self.affine), self.shape)
+        """4×4: index on the old grid → index (not whole) on the new one.
+
+        (MONAI inverts from the affine that torch tracked through the resampling; the detour rounds as it does.)
+        """
+        import torch
+
+        step = np.linalg.solve(self.affine, self.new_affine)
+        tracked = (torch.from_numpy(self.affine) @ torch.from_numpy(step)).numpy()
+        return _without_shear(np.linalg.solve(tracked, self.affine), self.shape)
 
     @property
     def oblique(self) -> bool:

@@ -118,7 +118,7 @@ def _check_alike(slices: Sequence[Slice], name: str) -> None:
         else:
             continue
         raise IncompleteSeries(
-            f"the images of “{name}” have different {differ}",
+            f"The images of “{name}” have different {differ}",
             why="they are not the slices of one volume",
             remedy="Load the series in Slicer's DICOM module, save the volume you want as NRRD, and give that file",
         )
@@ -140,7 +140,7 @@ def _check_distances(positions: np.ndarray, normal: np.ndarray, name: str) -> No
     if np.abs(along - even).max() > _tolerance(usual):
         at = int(np.argmax(np.abs(gaps - usual)))
         raise IncompleteSeries(
-            f"the slices of “{name}” at {_place(positions[at], normal)} and {_place(positions[at + 1], normal)} are "
+            f"The slices of “{name}” at {_place(positions[at], normal)} and {_place(positions[at + 1], normal)} are "
             f"{gaps[at]:.2f} mm apart, the others mostly {usual:.2f} mm",
             why="slices are missing or unequally spaced",
             remedy=f"Export the whole series again, or, if it was scanned so, {_REGULARIZE}",
@@ -156,7 +156,7 @@ def _step(positions: np.ndarray, normal: np.ndarray, name: str) -> np.ndarray:
     off = np.linalg.norm(positions - even, axis=1)
     if off.max() > tolerance:
         raise IncompleteSeries(
-            f"the slice of “{name}” at {_place(positions[off.argmax()], normal)} is shifted sideways by "
+            f"The slice of “{name}” at {_place(positions[off.argmax()], normal)} is shifted sideways by "
             f"{off.max():.2f} mm",
             why="the slices are not those of one volume",
             remedy="Export or copy the whole series again",
@@ -167,7 +167,7 @@ def _step(positions: np.ndarray, normal: np.ndarray, name: str) -> np.ndarray:
     tilt = float(np.degrees(np.arctan2(sideways, distance)))
     if tilt > MAX_SHEAR_DEGREES:
         raise ShearedAffine(
-            f"the slices of “{name}” are stacked {tilt:.1f}° askew (gantry tilt)",
+            f"The slices of “{name}” are stacked {tilt:.1f}° askew (gantry tilt)",
             why="the model needs voxels that are boxes",
             remedy=f"To rectify them, {_REGULARIZE}",
         )

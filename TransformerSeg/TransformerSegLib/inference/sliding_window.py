@@ -23,7 +23,7 @@ from TransformerSegLib.inference.windows import importance, overlap_of, summed_i
 if TYPE_CHECKING:
     import torch
 
-LENGTH_OF_A_PIECE = 32
+LENGTH_OF_A_PIECE = 16
 """Most rows, and columns, whose sums are held and finished together."""
 
 Result = TypeVar("Result")
@@ -50,6 +50,12 @@ def _cut(starts: tuple[int, ...], size: int) -> list[slice]:
         for start, stop in pairwise((*starts, size))
         for first in range(start, stop, LENGTH_OF_A_PIECE)
     ]
+
+
+def _touched(pieces: list[slice], start: int, length: int) -> list[tuple[int, tuple[slice, slice]]]:
+    """Which pieces a window touches along an axis, and where: counted from the piece's start, and the window's."""
+    meeting = ((n, overlap_of(piece, start, length)) for n, piece in enumerate(pieces))
+    return [(n, shared) for n, shared in meeting if shared is not None]
 
 
 class SlidingWindow:
@@ -157,9 +163,8 @@ class SlidingWindow:
         height, width, depth = self.windows.roi_size
         touched = [
             ((n, m), of_rows, of_columns)
-            for n, rows in enumerate(self._rows)
-            for m, columns in enumerate(self._columns)
-            if (of_rows := overlap_of(rows, row, height)) and (of_columns := overlap_of(columns, column, width))
+            for n, of_rows in _touched(self._rows, row, height)
+            for m, of_columns in _touched(self._columns, column, width)
         ]
         for piece, _, _ in touched:
             self._allocate(piece, len(scores))

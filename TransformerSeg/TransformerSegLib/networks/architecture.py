@@ -20,6 +20,11 @@ MAXIMUM_CHANNELS = 1024
 MAXIMUM_NETWORK_BYTES = 4 * 1024**3
 """Largest network that is built: 10⁹ float32 parameters, six times the largest one that is published."""
 
+FLOAT32_BYTES = 4
+
+WORKSPACE_BYTES = 30_000_000
+"""What a forward pass takes whatever the size of its window."""
+
 Channels = Annotated[int, Field(ge=1, le=MAXIMUM_CHANNELS)]
 Rate = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -54,6 +59,14 @@ class Architecture(Arguments, ABC):
     @abstractmethod
     def window_fault(self, roi_size: tuple[int, int, int]) -> str | None:
         """What is wrong with a window of this size in voxels ("its sides are not multiples of 32"), or None."""
+
+    @abstractmethod
+    def activation_bytes(self, roi_size: tuple[int, int, int]) -> int:
+        """Estimated peak of what one forward pass over one window takes beside the weights: bytes, float32.
+
+        Fitted to peaks measured on a CPU (``make bench`` prints the estimate beside the measured figure); a GPU's
+        libraries may take somewhat more or less.
+        """
 
     @abstractmethod
     def module(self) -> torch.nn.Module:

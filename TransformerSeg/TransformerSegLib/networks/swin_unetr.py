@@ -4,6 +4,7 @@ Images", https://arxiv.org/abs/2201.01266. The module is MONAI's ``monai.network
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from TransformerSegLib.errors import BundleRejected
-from TransformerSegLib.networks.architecture import Architecture, Rate
+from TransformerSegLib.networks.architecture import FLOAT32_BYTES, WORKSPACE_BYTES, Architecture, Rate
 from TransformerSegLib.networks.arguments import Flag
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ LEGACY_MERGING = "legacy"
 LEGACY_CORNERS = ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 0, 1), (0, 1, 0), (0, 0, 1), (1, 1, 1))
 """The corners of each 2×2×2 block, in the order in which MONAI 0.9 to 1.4 joined their features: 010 and 001 come
 twice, 110 and 011 never. All Swin UNETR weights published for BTCV and BraTS21 were trained with it."""
+
+ATTENTION_COPIES, EARLY_FEATURES, DECODER_FEATURES = 2.35, 2.54, 9.3
+"""Fitted peaks, in copies of the first stage's attention weights and of one full-resolution feature map."""
 
 Heads = Annotated[int, Field(ge=1, le=128)]
 Depth = Annotated[int, Field(ge=1, le=32)]
@@ -88,6 +92,16 @@ class SwinUNETR(Architecture):
         if max(roi_size) == SIDE_MULTIPLE:
             return f"one of its sides must be longer than {SIDE_MULTIPLE}, for a single voxel cannot be normalised"
         return None
+
+    def activation_bytes(self, roi_size: tuple[int, int, int]) -> int:
+        """The larger of two peaks: the attention of the first stage, or the last block of the decoder."""
+        voxels, tokens = math.prod(roi_size), [side // self.patch_size for side in roi_size]
+        sides = (self.window_size,) * 3 if isinstance(self.window_size, int) else self.window_size
+        blocks = math.prod(math.ceil(token / side) for token, side in zip(tokens, sides, strict=True))
+        attention = blocks * self.num_heads[0] * math.prod(sides) ** 2 * FLOAT32_BYTES
+        features = self.feature_size * voxels * FLOAT32_BYTES
+        peak = max(ATTENTION_COPIES * attention + EARLY_FEATURES * features, DECODER_FEATURES * features)
+        return round(peak) + WORKSPACE_BYTES
 
     def module(self) -> torch.nn.Module:
         from monai.networks import nets

@@ -4,12 +4,13 @@ The module is MONAI's ``monai.networks.nets.UNETR``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from TransformerSegLib.networks.architecture import Architecture, Rate
+from TransformerSegLib.networks.architecture import FLOAT32_BYTES, WORKSPACE_BYTES, Architecture, Rate
 from TransformerSegLib.networks.arguments import Flag
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 PATCH_SIDE = 16
 """Voxels: the side of the cube that becomes one token."""
+
+DECODER_FEATURES, OTHER_FEATURES = 6.1, 42.0
+"""Fitted peak, in full-resolution maps: per feature of ``feature_size``, and whatever that is."""
 
 ImageSide = Annotated[int, Field(ge=PATCH_SIDE, le=512, multiple_of=PATCH_SIDE)]
 
@@ -70,6 +74,10 @@ class UNETR(Architecture):
         if tuple(roi_size) != built_for:
             return f"the network takes windows of {'×'.join(map(str, built_for))} only"
         return None
+
+    def activation_bytes(self, roi_size: tuple[int, int, int]) -> int:
+        maps = DECODER_FEATURES * self.feature_size + OTHER_FEATURES
+        return round(maps * math.prod(roi_size) * FLOAT32_BYTES) + WORKSPACE_BYTES
 
     def module(self) -> torch.nn.Module:
         from monai.networks import nets

@@ -19,6 +19,10 @@ from TransformerSegLib.inference.volume import Volume
 # The DICOM codes by which Slicer's DICOM import notes what the voxels measure.
 _MODALITY_OF_QUANTITY = {("DCM", "112031"): "CT", ("DCM", "110852"): "MR"}
 
+# Those of which Slicer's scene writer saves voxels.
+_INTEGER_TYPES = (np.uint8, np.int16, np.uint16, np.int32, np.uint32)
+_STORED_TYPES = (*_INTEGER_TYPES, np.float32, np.float64)
+
 
 def volume_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
     """A copy of a volume node's voxels, so that a run never reads what a person is changing.
@@ -60,12 +64,17 @@ def volumes_from_nodes(nodes: Sequence[slicer.vtkMRMLScalarVolumeNode]) -> tuple
 
 
 def add_volume_node(scene: slicer.vtkMRMLScene, volume: Volume) -> slicer.vtkMRMLScalarVolumeNode:
-    """Add a volume to a scene, with the default display and a place in the subject hierarchy."""
+    """Add a volume to a scene, with the default display and a place in the subject hierarchy.
+
+    Voxels of a type that Slicer does not store take the smallest that it stores and that holds their values. (Where
+    that is 64-bit floating-point, integers beyond 2^53 are rounded.)
+    """
+    array = _storable(volume.array)
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", volume.name)
     image = vtkImageData()
-    image.SetDimensions(volume.array.shape)
-    image.AllocateScalars(get_vtk_array_type(volume.array.dtype), 1)
-    reversed_axes(volume.array, out=voxels(image))
+    image.SetDimensions(array.shape)
+    image.AllocateScalars(get_vtk_array_type(array.dtype), 1)
+    reversed_axes(array, out=voxels(image))
     node.SetIJKToRASMatrix(vtk_matrix(volume.affine))
     node.SetAndObserveImageData(image)
     node.CreateDefaultDisplayNodes()
@@ -99,6 +108,19 @@ def hierarchy_item(hierarchy: slicer.vtkMRMLSubjectHierarchyNode, node: slicer.v
     if item == hierarchy.GetInvalidItemID():
         item = hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
     return item
+
+
+def _storable(array: np.ndarray) -> np.ndarray:
+    """The array itself if Slicer stores its type, else a converted copy."""
+    if array.dtype in _STORED_TYPES:
+        return array
+    if array.dtype.kind in "iu":
+        lowest, highest = array.min(), array.max()
+        bounds = ((stored, np.iinfo(stored)) for stored in _INTEGER_TYPES)
+        fitting = (stored for stored, bound in bounds if bound.min <= lowest and highest <= bound.max)
+    else:
+        fitting = (stored for stored in _STORED_TYPES if np.can_cast(array.dtype, stored))
+    return array.astype(next(fitting, np.float64))
 
 
 def _affine(node: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from TransformerSegLib.inference.reading import read_volume
 from TransformerSegLib.training.recipe import Recipe
 
 if TYPE_CHECKING:
+    from monai.data import MetaTensor
     from monai.transforms import Compose
 
 ROTATION_RADIANS = math.radians(15)
@@ -23,19 +27,11 @@ def preparation(recipe: Recipe) -> list:
     Returns:
         MONAI dictionary transforms for the keys "image" and "label".
     """
-    from monai.transforms import (
-        EnsureChannelFirstd,
-        EnsureTyped,
-        LoadImaged,
-        NormalizeIntensityd,
-        Orientationd,
-        Spacingd,
-    )
+    from monai.transforms import EnsureTyped, Lambdad, NormalizeIntensityd, Orientationd, Spacingd
 
     both = ["image", "label"]
     return [
-        LoadImaged(both),
-        EnsureChannelFirstd(both),
+        Lambdad(both, _read),
         Orientationd(both, axcodes=recipe.axcodes, labels=None),
         Spacingd(both, pixdim=recipe.spacing_mm, mode=("bilinear", "nearest")),
         NormalizeIntensityd("image"),
@@ -76,6 +72,15 @@ def augmentation(recipe: Recipe) -> Compose:
             RandGaussianNoised("image", prob=0.2, std=0.15),
         ]
     )
+
+
+def _read(path: str) -> MetaTensor:
+    """One volume, (1, I, J, K) float32, by the reader that reads it at inference."""
+    import torch
+    from monai.data import MetaTensor
+
+    volume = read_volume(path)
+    return MetaTensor(torch.from_numpy(volume.array.astype(np.float32)[None]), affine=torch.from_numpy(volume.affine))
 
 
 def _patch(recipe: Recipe, outside: str, elastic: bool):

@@ -26,12 +26,14 @@ class DataList:
         training, validation: disjoint; validation may be empty.
         name: of the data set.
         licence: of the data set.
+        root: folder that the list's relative paths start from.
     """
 
     training: tuple[Case, ...]
     validation: tuple[Case, ...]
     name: str
     licence: str
+    root: Path
 
 
 def read_data_list(path: Path, root: Path | None = None) -> DataList:
@@ -49,7 +51,7 @@ def read_data_list(path: Path, root: Path | None = None) -> DataList:
         content = json.loads(path.read_text(encoding="utf-8"))
         root = path.parent if root is None else root
         sides = {side: _cases(content.get(side, []), root) for side in ("training", "validation")}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise TrainingDataRejected(
             f"The data list “{path}” cannot be read",
             why=f"{type(error).__name__}: {error}",
@@ -61,16 +63,15 @@ def read_data_list(path: Path, root: Path | None = None) -> DataList:
             why="its list “training” is missing or empty",
             remedy="Add cases to the list “training”",
         )
-    both = {case.image for case in sides["training"]} & {case.image for case in sides["validation"]}
-    if both:
+    trained, kept_out = ({case.image.resolve() for case in sides[side]} for side in ("training", "validation"))
+    if both := trained & kept_out:
         raise TrainingDataRejected(
             f"“{min(both).name}” is listed for training and for validation",
             why="a case that was trained on measures nothing",
             remedy="Take it out of one of the two lists",
         )
-    return DataList(
-        sides["training"], sides["validation"], str(content.get("name", "")), str(content.get("licence", ""))
-    )
+    name, licence = (str(content.get(field, "")) for field in ("name", "licence"))
+    return DataList(sides["training"], sides["validation"], name, licence, root)
 
 
 def check_cases(cases: Sequence[Case], classes: int) -> None:

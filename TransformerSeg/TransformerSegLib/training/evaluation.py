@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import statistics
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from TransformerSegLib.bundles.bundle import Bundle
 from TransformerSegLib.inference.reading import read_volume
-from TransformerSegLib.inference.segmenter import Segmenter
+from TransformerSegLib.inference.segmenter import Segmenter, SegmentOptions
 from TransformerSegLib.training.data_list import Case
 
 
@@ -25,9 +27,10 @@ def measure_dice(bundle: Bundle, cases: Sequence[Case], device: str = "cpu") -> 
     """Segment every case and compare with its labels.
 
     Returns:
-        For each class name, one Dice a case, in the order of ``cases``.
+        For each class name, one Dice a case, in the order of ``cases``; NaN where a class is neither found nor there.
     """
-    segmenter = Segmenter(bundle, device)
+    # The cases are what the model is for, whatever its card asks of a user's volumes.
+    segmenter = Segmenter(bundle, device, SegmentOptions(accept_mismatch=True))
     measured: dict[str, list[float]] = {definition.name: [] for definition in bundle.card.classes}
     for case in cases:
         segmentation = segmenter.segment([read_volume(case.image)])
@@ -36,3 +39,9 @@ def measure_dice(bundle: Bundle, cases: Sequence[Case], device: str = "cpu") -> 
             mask = reference == segment.definition.label
             measured[segment.definition.name].append(dice(segmentation.mask(segment), mask))
     return measured
+
+
+def means(measured: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """What ``measure_dice`` found, averaged over the cases where it is a number; a class without any is left out."""
+    finite = {name: [value for value in values if math.isfinite(value)] for name, values in measured.items()}
+    return {name: statistics.fmean(values) for name, values in finite.items() if values}

@@ -22,6 +22,7 @@ from TransformerSegLib.bundles.plan import (
     WindowPlan,
 )
 from TransformerSegLib.bundles.template import WEIGHTS_FILE, bundle_metadata, inference_configuration
+from TransformerSegLib.export.output import written_atomically
 from TransformerSegLib.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def export_bundle(
     try:
         (draft / "models").mkdir()
         save_file(weights, draft / "models" / WEIGHTS_FILE)
+        (draft / "models" / WEIGHTS_FILE).chmod(0o644)  # safetensors lets only its owner read what it writes
         if definition is not None:
             (draft / "training").mkdir()
             for name in DEFINITION_FILES:
@@ -109,4 +111,5 @@ def _write_json(path: Path, content: object) -> None:
 
 def _write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    with written_atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

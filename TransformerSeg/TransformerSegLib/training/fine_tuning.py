@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from TransformerSegLib.errors import TrainingDataRejected
-from TransformerSegLib.training.data_list import DataList
+from TransformerSegLib.export.output import written_atomically
+from TransformerSegLib.training.data_list import Case, DataList
 from TransformerSegLib.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.csv"
+DAMAGE = (OSError, ValueError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError)
+"""What readers of JSON and of checkpoints raise where a file is torn."""
+
 LOG_FIELDS = ("epoch", "loss", "learning_rate", "seconds", "mean_dice")
 
 
@@ -71,7 +76,7 @@ def fine_tune(
         ``EMAHandler``), in evaluation mode, on the CPU.
 
     Raises:
-        TrainingDataRejected: the folder holds a run with another recipe.
+        TrainingDataRejected: the folder holds a run with another recipe or other cases, or is damaged.
     """
     import torch
     from monai.data import CacheDataset, DataLoader, DistributedSampler
@@ -83,7 +88,7 @@ def fine_tune(
     from TransformerSegLib.networks.registry import build
     from TransformerSegLib.training.augmentation import augmentation, preparation
 
-    _claim(folder, recipe)
+    _claim(folder, recipe, data)
     torch.manual_seed(recipe.seed)
     network = build(recipe.architecture, recipe.network).to(device, memory_format=torch.channels_last_3d)
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
@@ -122,21 +127,50 @@ def fine_tune(
     return average.cpu().eval()
 
 
-def _claim(folder: Path, recipe: Recipe) -> None:
-    """Write the recipe into the run's folder, or find the same one there."""
+def _claim(folder: Path, recipe: Recipe, data: DataList) -> None:
+    """Write what defines the run into its folder, or find the same there."""
     folder.mkdir(parents=True, exist_ok=True)
-    kept = folder / "recipe.json"
-    text = recipe.model_dump_json(indent=2) + "\n"
-    if kept.exists() and json.loads(kept.read_text(encoding="utf-8")) != json.loads(text):
-        raise TrainingDataRejected(
-            f"“{folder}” holds a run with another recipe",
-            why="a run goes on only with the settings that it began with",
-            remedy="Name another folder for the run",
-        )
-    kept.write_text(text, encoding="utf-8")
+    cases = {"training": _names(data.training, data.root), "validation": _names(data.validation, data.root)}
+    for name, what, content in (
+        ("recipe.json", "another recipe", recipe.model_dump(mode="json")),
+        ("cases.json", "other cases", cases),
+    ):
+        kept = folder / name
+        if not kept.exists():
+            with written_atomically(kept) as temporary:
+                temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        elif _read_json(kept) != content:
+            raise TrainingDataRejected(
+                f"“{folder}” holds a run with {what}",
+                why="a run goes on only with the settings and cases that it began with",
+                remedy="Name another folder for the run",
+            )
 
 
-def _entries(cases) -> list[dict[str, str]]:
+def _names(cases: Sequence[Case], root: Path) -> list[list[str]]:
+    """Image and label of each case, relative to the root: data may be moved between two starts."""
+    files = ((case.image, case.label) for case in cases)
+    return [
+        [(path.relative_to(root) if path.is_relative_to(root) else path).as_posix() for path in pair] for pair in files
+    ]
+
+
+def _read_json(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except DAMAGE as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> TrainingDataRejected:
+    return TrainingDataRejected(
+        f"The run in “{path.parent}” cannot go on",
+        why=f"its {path.name} is damaged ({(str(error) or type(error).__name__).splitlines()[0]})",
+        remedy="Name another folder for the run",
+    )
+
+
+def _entries(cases: Sequence[Case]) -> list[dict[str, str]]:
     return [{"image": str(case.image), "label": str(case.label)} for case in cases]
 
 
@@ -219,7 +253,7 @@ def _report(
 
     @trainer.on(Events.ITERATION_COMPLETED)
     def collect(engine) -> None:
-        losses.append(float(engine.state.output["loss"]))
+        losses.append(engine.state.output["loss"].item())
 
     @trainer.on(Events.EPOCH_COMPLETED)
     def report(engine) -> None:
@@ -259,6 +293,9 @@ def _keep_state(trainer: SupervisedTrainer, parts: dict, folder: Path) -> None:
 
     kept = folder / CHECKPOINT
     if kept.exists():
-        Checkpoint.load_objects(parts, torch.load(kept, map_location="cpu", weights_only=True))
+        try:
+            Checkpoint.load_objects(parts, torch.load(kept, map_location="cpu", weights_only=True))
+        except DAMAGE as error:
+            raise _damaged(kept, error) from error
     saver = Checkpoint(parts, DiskSaver(folder, require_empty=False), n_saved=1, filename_pattern=CHECKPOINT)
     trainer.add_event_handler(Events.EPOCH_COMPLETED, saver)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from TransformerSegLib.errors import TrainingDataRejected
+from TransformerSegLib.training.record_file import read_record
 
 Positive = Annotated[int, Field(gt=0)]
+Voxels = Annotated[int, Field(ge=0)]
+Millimetres = Annotated[float, Field(gt=0, le=1000)]
 
 
 class Recipe(BaseModel):
@@ -37,12 +38,12 @@ class Recipe(BaseModel):
         seed: of every random number.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     architecture: str
     network: dict[str, object]
     axcodes: Annotated[str, Field(pattern="^[RLAPSI]{3}$")] = "RAS"
-    spacing_mm: tuple[float, float, float]
+    spacing_mm: tuple[Millimetres, Millimetres, Millimetres]
     patch: tuple[Positive, Positive, Positive]
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
     batch: Positive = 2
@@ -53,7 +54,7 @@ class Recipe(BaseModel):
     gradient_norm: Annotated[float, Field(gt=0)] = 1.0
     average_momentum: Annotated[float, Field(gt=0, lt=1)] = 0.002
     flip_axes: tuple[Annotated[int, Field(ge=0, le=2)], ...] = ()
-    margin_voxels: tuple[int, int, int] = (6, 6, 6)
+    margin_voxels: tuple[Voxels, Voxels, Voxels] = (6, 6, 6)
     validation_interval: Positive = 10
     seed: int = 0
 
@@ -64,15 +65,4 @@ def read_recipe(path: Path) -> Recipe:
     Raises:
         TrainingDataRejected: the file is missing, not JSON, or says something that a recipe cannot say.
     """
-    try:
-        return Recipe.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, json.JSONDecodeError) as error:
-        raise TrainingDataRejected(
-            f"The recipe “{path}” cannot be read", why=str(error), remedy="Name a JSON file with a training recipe"
-        ) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise TrainingDataRejected(
-            f"The recipe “{path.name}” cannot be used", why=f"{place}: {first['msg']}", remedy=f"Correct “{place}”"
-        ) from error
+    return read_record(path, Recipe, "recipe")

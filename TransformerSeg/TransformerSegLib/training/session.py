@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from TransformerSegLib.bundles.card import Card
 from TransformerSegLib.bundles.reading import read_bundle
-from TransformerSegLib.errors import OutputRejected, TrainingDataRejected
+from TransformerSegLib.errors import OutputRejected
+from TransformerSegLib.export.output import check_folder
 from TransformerSegLib.inference.devices import choose_device
 from TransformerSegLib.training.data_list import DataList, check_cases, read_data_list
-from TransformerSegLib.training.evaluation import measure_dice
+from TransformerSegLib.training.evaluation import means, measure_dice
 from TransformerSegLib.training.export import export_bundle, plan_of, write_card
 from TransformerSegLib.training.fine_tuning import EpochReport, fine_tune
 from TransformerSegLib.training.recipe import read_recipe
+from TransformerSegLib.training.record_file import read_record
+from TransformerSegLib.training.rehearsal import rehearse
 
 
 def train_bundle(
@@ -34,40 +34,41 @@ def train_bundle(
         say: shows one line to the user.
 
     Raises:
-        OutputRejected: ``output`` exists.
-        TrainingDataRejected: recipe, card, data list or a case cannot be used.
+        OutputRejected: ``output`` exists, or a folder cannot be written to.
+        DeviceUnavailable: this machine has no such device.
+        TrainingDataRejected: recipe, card, data list or a case cannot be used, or ``run`` holds another run.
     """
     if output.exists():
         raise OutputRejected(
             f"“{output}” exists", why="a model is never overwritten", remedy="Name another folder with --output"
         )
+    device = choose_device(device).name
     recipe = read_recipe(definition / "recipe.json")
-    card = read_card(definition / "card.json")
+    card = read_record(definition / "card.json", Card, "card")
     data = read_data_list(definition / "data_list.json", data_root)
+    rehearse(recipe, card, data)
+    for folder in (output.parent, run):
+        _make(folder)
     check_cases([*data.training, *data.validation], len(card.classes))
     say(f"{len(data.training)} training cases, {len(data.validation)} validation cases: checked")
-    network = fine_tune(recipe, data, run, lambda report: say(_line(report)), choose_device(device))
+    network = fine_tune(recipe, data, run, lambda report: say(_line(report)), device)
     export_bundle(output, network, recipe, card, definition)
     if data.validation:
-        card = _with_measured_dice(card, output, data)
+        card = _with_measured_dice(card, output, data, device)
         write_card(output, card, plan_of(recipe))
     say(f"Saved {output}")
     for name, value in card.dice.items():
         say(f"  {name}: Dice {value:.3f} on {card.dice_data}")
 
 
-def read_card(path: Path) -> Card:
-    """Read a card for a model that is to be trained.
-
-    Raises:
-        TrainingDataRejected: the file is missing or is no card.
-    """
+def _make(folder: Path) -> None:
     try:
-        return Card.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValidationError) as error:
-        raise TrainingDataRejected(
-            f"The card “{path}” cannot be read", why=str(error), remedy="Correct it, or copy one from another model"
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputRejected(
+            f"The folder “{folder}” cannot be made", why=error.strerror or str(error), remedy="Name another folder"
         ) from error
+    check_folder(folder)
 
 
 def _line(report: EpochReport) -> str:
@@ -76,8 +77,8 @@ def _line(report: EpochReport) -> str:
     return f"epoch {report.epoch}/{report.epochs}: loss {report.loss:.4f}{measured}, {left} left"
 
 
-def _with_measured_dice(card: Card, bundle: Path, data: DataList) -> Card:
-    measured = measure_dice(read_bundle(bundle), data.validation)
-    means = {name: round(statistics.fmean(values), 4) for name, values in measured.items()}
+def _with_measured_dice(card: Card, bundle: Path, data: DataList, device: str) -> Card:
+    measured = means(measure_dice(read_bundle(bundle), data.validation, device))
+    rounded = {name: round(value, 4) for name, value in measured.items()}
     where = f"{len(data.validation)} cases of {data.name} that were kept out of training (mean)"
-    return card.model_copy(update={"dice": means, "dice_data": where})
+    return card.model_copy(update={"dice": rounded, "dice_data": where})

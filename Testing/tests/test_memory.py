@@ -1,0 +1,102 @@
+"""What a run will take is told before it starts, and decides where its work is put."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from TransformerSegLib.bundles.bundle import Bundle
+from TransformerSegLib.bundles.plan import OutputPlan, Spacing, WindowPlan
+from TransformerSegLib.bundles.reading import read_bundle
+from TransformerSegLib.errors import DeviceUnavailable, OutOfMemory
+from TransformerSegLib.inference.devices import CPU, Device, available_devices, choose_device
+from TransformerSegLib.inference.memory import Estimate, estimate, fitting
+from TransformerSegLib.inference.placement import Placement
+from TransformerSegLib.inference.progress import Progress
+from TransformerSegLib.inference.segmenter import Segmenter
+from TransformerSegLib.inference.volume import Volume
+
+from bundle_factory import write_bundle
+
+NEEDED = Estimate(windows=100, weights=100, activations=1000, sums=500, image_and_labels=50)
+ON_GPU = Placement("cuda:0", "cuda:0", 4)
+AMPLE = Device(CPU, "CPU", 10**6, 10**6)
+
+
+def gpu(free: int) -> Device:
+    return Device("cuda:0", "GPU", free, 10**6)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory) -> Bundle:
+    folder = tmp_path_factory.mktemp("memory") / "bundle"
+    return read_bundle(write_bundle(folder, preparation=(Spacing((1.0, 1.0, 1.0)),), output=OutputPlan()))
+
+
+@pytest.mark.parametrize(
+    ("free", "expected"),
+    [
+        (4600, ON_GPU),
+        (4599, replace(ON_GPU, batch_size=2)),
+        (1600, replace(ON_GPU, batch_size=1)),
+        (1599, Placement("cuda:0", CPU, 1)),
+        (1099, Placement(CPU, CPU, 1)),
+    ],
+)
+def test_a_smaller_batch_comes_first_then_the_cpu_for_the_sums_then_for_all(free: int, expected: Placement):
+    assert fitting(NEEDED, ON_GPU, gpu(free), AMPLE) == expected
+
+
+def test_a_volume_that_no_step_can_hold_is_refused_with_a_remedy():
+    with pytest.raises(OutOfMemory, match="--roi"):
+        fitting(NEEDED, ON_GPU, gpu(0), Device(CPU, "CPU", 100, 1649))
+
+
+def test_a_busy_computer_is_tried_all_the_same():
+    assert fitting(NEEDED, Placement(CPU, CPU, 2), AMPLE, Device(CPU, "CPU", 100, 1650)) == Placement(CPU, CPU, 1)
+
+
+def test_a_system_that_does_not_tell_its_memory_is_trusted():
+    assert fitting(NEEDED, ON_GPU, Device("cuda:0", "GPU", None, None), Device(CPU, "CPU", None, None)) == ON_GPU
+
+
+def test_the_estimate_counts_windows_on_the_models_grid(bundle: Bundle):
+    window = WindowPlan((32, 32, 32), overlap=(0.5, 0.5, 0.5))
+    bundle = replace(bundle, plan=replace(bundle.plan, window=window))
+    coarse = estimate(bundle, (32, 32, 32), np.diag([2.0, 2.0, 2.0, 1.0]))  # 63 or 64 voxels at 1 mm
+    fine = estimate(bundle, (32, 32, 32), np.eye(4))
+    assert fine.windows == 1
+    assert coarse.windows == 27
+    assert fine.image_and_labels == 32**3
+    assert coarse.image_and_labels == pytest.approx(32**3 + 4 * 64**3, rel=0.1)
+    assert coarse.activations == fine.activations
+
+
+def test_more_of_anything_takes_more(bundle: Bundle):
+    small, large = estimate(bundle, (64, 64, 64), np.eye(4)), estimate(bundle, (128, 128, 128), np.eye(4))
+    assert large.sums > small.sums
+    assert large.on_cpu(Placement(CPU, CPU, 1)) > small.on_cpu(Placement(CPU, CPU, 1))
+    assert small.on_cpu(Placement(CPU, CPU, 4)) > small.on_cpu(Placement(CPU, CPU, 1))
+
+
+def test_a_run_that_would_not_fit_is_refused_before_the_network_is_loaded(bundle: Bundle):
+    shape = (30_000, 30_000, 30_000)
+    with pytest.raises(OutOfMemory, match="GB"):
+        fitting(estimate(bundle, shape, np.eye(4)), Placement(CPU, CPU, 1), choose_device(CPU), choose_device(CPU))
+
+
+def test_the_estimate_and_the_windows_are_in_the_provenance(bundle: Bundle):
+    volume = Volume(np.random.default_rng(0).normal(size=(40, 32, 32)).astype(np.float32), np.eye(4), "noise")
+    told: list[Progress] = []
+    segmentation = Segmenter(bundle, CPU).segment([volume], told.append)
+    assert segmentation.provenance["windows"] == max(progress.total for progress in told)
+    assert segmentation.provenance["estimated_memory_bytes"] > volume.array.size
+
+
+def test_the_cpu_is_always_there_and_a_missing_device_is_refused_with_those_that_are():
+    assert available_devices()[-1].name == CPU
+    assert choose_device("auto").name == available_devices()[0].name
+    with pytest.raises(DeviceUnavailable, match="cpu"):
+        choose_device("cuda:99")

@@ -1,0 +1,203 @@
+"""Volumes in, a segmentation out: the one call that the command, the panel and a cluster make."""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from real_volumes import MR, affine_of, real_volume
+
+from TransformerSegLib.bundles.bundle import Bundle
+from TransformerSegLib.bundles.card import Requirements
+from TransformerSegLib.bundles.plan import (
+    Activation,
+    NormalizeIntensity,
+    Orientation,
+    OutputPlan,
+    Spacing,
+    Weighting,
+    WindowPlan,
+)
+from TransformerSegLib.bundles.reading import read_bundle
+from TransformerSegLib.errors import Cancelled, DeviceUnavailable, SpacingMismatch, WrongNumberOfInputs
+from TransformerSegLib.inference.progress import CancelToken, Progress, Stage
+from TransformerSegLib.inference.region import read_region
+from TransformerSegLib.inference.segmenter import Segmenter, SegmentOptions
+from TransformerSegLib.inference.volume import Volume
+
+from bundle_factory import write_bundle
+from stock_monai import as_metatensor
+from stock_monai import segment as by_monai
+
+WINDOW = WindowPlan((32, 32, 32), 2, (0.5, 0.25, 0.25), Weighting.GAUSSIAN)
+SIGMOID = OutputPlan(Activation.SIGMOID, threshold=0.5)
+
+
+def oblique_volume() -> Volume:
+    return real_volume(MR, affine_of((1.5, 1.0, 2.0), "PSR", 14.0), np.s_[30:80, 20:70, :])
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder = tmp_path_factory.mktemp("bundles") / "softmax"
+    preparation = [Orientation("RAS"), NormalizeIntensity()]
+    return read_bundle(write_bundle(folder, preparation=preparation, window=WINDOW))
+
+
+@pytest.fixture(scope="module")
+def overlapping(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder = tmp_path_factory.mktemp("bundles") / "sigmoid"
+    preparation = [Orientation("RAS"), Spacing((2.0, 2.0, 2.0)), NormalizeIntensity(channel_wise=True)]
+    return read_bundle(
+        write_bundle(
+            folder,
+            preparation=preparation,
+            window=WINDOW,
+            output=SIGMOID,
+            inputs=("T1", "FLAIR"),
+            classes=("whole", "core", "enhancing"),
+        )
+    )
+
+
+def test_a_softmax_bundle_gives_monai_s_labels_on_the_input_s_own_grid(bundle):
+    volume = oblique_volume()
+    segmentation = Segmenter(bundle, "cpu").segment([volume])
+    (labels,) = segmentation.layers
+    assert labels.dtype == np.uint8
+    assert labels.flags.c_contiguous
+    assert np.array_equal(segmentation.affine, volume.affine)
+    assert np.array_equal(labels, by_monai(as_metatensor([volume]), bundle.plan, bundle.network()))
+
+
+def test_a_sigmoid_bundle_with_several_inputs_gives_monai_s_masks_in_layers(overlapping):
+    first = oblique_volume()
+    volumes = [first, replace(first, array=np.ascontiguousarray(first.array[::-1]), name="FLAIR")]
+    segmentation = Segmenter(overlapping, "cpu").segment(volumes)
+    masks = np.stack([segmentation.mask(segment) for segment in segmentation.segments])
+    expected = by_monai(as_metatensor(volumes), overlapping.plan, overlapping.network())
+    assert (masks == expected).mean() >= 0.99999
+    assert (expected.sum(axis=0) > 1).any()
+    assert len(segmentation.layers) > 1
+
+
+def test_volumes_are_in_millilitres_and_empty_classes_are_named(bundle):
+    volume = oblique_volume()
+    segmentation = Segmenter(bundle, "cpu").segment([volume])
+    assert [segment.definition for segment in segmentation.segments] == list(bundle.card.classes)
+    for segment in segmentation.segments:
+        voxels = np.count_nonzero(segmentation.layers[0] == segment.definition.label)
+        assert segment.volume_ml == pytest.approx(voxels * 1.5 * 1.0 * 2.0 / 1000)
+        assert segment.empty == (voxels == 0) == (segment in segmentation.empty_segments)
+
+
+def test_provenance_says_what_made_it_in_plain_json(bundle):
+    segmentation = Segmenter(bundle, "cpu", SegmentOptions(batch_size=3)).segment([oblique_volume()])
+    provenance = json.loads(json.dumps(dict(segmentation.provenance)))
+    assert provenance["model"] == bundle.card.name
+    assert provenance["weights_sha256"] == bundle.weights_sha256
+    assert provenance["device"] == "cpu"
+    assert provenance["options"]["batch_size"] == 3
+    assert provenance["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert provenance["seconds"] > 0
+
+
+def test_the_network_is_loaded_once_and_a_second_call_gives_the_same(bundle):
+    segmenter = Segmenter(bundle, "cpu")
+    first = segmenter.segment([oblique_volume()])
+    network = segmenter._network
+    second = segmenter.segment([oblique_volume()])
+    assert segmenter._network is network
+    assert np.array_equal(first.layers[0], second.layers[0])
+
+
+def test_the_volumes_are_only_read(bundle):
+    volume = oblique_volume()
+    volume.array.flags.writeable = False
+    Segmenter(bundle, "cpu").segment([volume])
+
+
+def test_a_run_in_another_thread_leaves_torch_as_it_was(bundle):
+    results: queue.Queue = queue.Queue()
+    before = torch.get_num_threads(), torch.get_default_dtype(), torch.is_grad_enabled()
+    thread = threading.Thread(target=lambda: results.put(Segmenter(bundle, "cpu").segment([oblique_volume()])))
+    thread.start()
+    thread.join()
+    assert np.array_equal(
+        results.get_nowait().layers[0], Segmenter(bundle, "cpu").segment([oblique_volume()]).layers[0]
+    )
+    assert (torch.get_num_threads(), torch.get_default_dtype(), torch.is_grad_enabled()) == before
+
+
+def test_progress_counts_windows_and_tells_the_time_left(bundle):
+    told: list[Progress] = []
+    Segmenter(bundle, "cpu").segment([oblique_volume()], told.append)
+    stages = [progress.stage for progress in told]
+    assert sorted(stages, key=list(Stage).index) == stages
+    windows = [progress for progress in told if progress.stage is Stage.SEGMENT]
+    assert [progress.done for progress in windows] == sorted(progress.done for progress in windows)
+    assert windows[-1].done == windows[-1].total > 0
+    assert windows[-1].seconds_left == 0.0
+    assert all(progress.seconds_left > 0 for progress in windows[1:-1])
+
+
+def test_a_cancel_stops_after_the_batch_that_runs(bundle):
+    cancel, told = CancelToken(), []
+
+    def stop_at_once(progress: Progress) -> None:
+        told.append(progress)
+        if progress.stage is Stage.SEGMENT and progress.done > 0:
+            cancel.cancel()
+
+    with pytest.raises(Cancelled):
+        Segmenter(bundle, "cpu").segment([oblique_volume()], stop_at_once, cancel)
+    assert told[-1].done == WINDOW.batch_size
+
+
+def test_only_the_region_is_segmented_and_as_if_it_were_all_there_is(bundle):
+    volume = real_volume(MR, affine_of((1.0, 1.0, 1.0), "LPS"), np.s_[30:80, 20:70, :])
+    box = np.s_[5:45, 3:40, 2:18]
+    corners = volume.affine @ np.array([[5, 3, 2, 1], [44, 39, 17, 1]]).T
+    bounds = ",".join(f"{value:.3f}" for axis in corners[:3] for value in axis)
+    segmentation = Segmenter(bundle, "cpu", SegmentOptions(region=read_region(bounds))).segment([volume])
+    part = Volume(np.ascontiguousarray(volume.array[box]), volume.affine, "part")
+    expected = np.zeros(volume.array.shape, np.uint8)
+    expected[box] = Segmenter(bundle, "cpu").segment([part]).layers[0]
+    assert np.array_equal(segmentation.layers[0], expected)
+    assert expected.any()
+
+
+def test_nothing_is_found_outside_of_a_region_that_is_turned_against_the_volume(bundle):
+    volume = oblique_volume()
+    center = (volume.affine @ [25, 25, 10, 1])[:3]
+    bounds = ",".join(f"{value + side:.3f}" for value in center for side in (-14, 14))
+    region = read_region(bounds)
+    segmentation = Segmenter(bundle, "cpu", SegmentOptions(region=region)).segment([volume])
+    inside = region.inside(volume.affine, tuple(slice(0, size) for size in volume.array.shape))
+    assert segmentation.layers[0][inside].any()
+    assert not segmentation.layers[0][~inside].any()
+
+
+def test_a_mismatch_is_refused_unless_accepted_and_then_recorded(tmp_path: Path):
+    folder = write_bundle(tmp_path / "fine", window=WINDOW, requirements=Requirements(spacing_mm=(0.1, 0.5)))
+    fine = read_bundle(folder)
+    with pytest.raises(SpacingMismatch, match="accept-mismatch"):
+        Segmenter(fine, "cpu").segment([oblique_volume()])
+    accepted = Segmenter(fine, "cpu", SegmentOptions(accept_mismatch=True)).segment([oblique_volume()])
+    assert len(accepted.provenance["mismatches"]) == 1
+
+
+def test_a_volume_too_many_is_refused(bundle):
+    with pytest.raises(WrongNumberOfInputs):
+        Segmenter(bundle, "cpu").segment([oblique_volume()] * 2)
+
+
+def test_a_device_that_is_not_there_is_refused_with_what_there_is(bundle):
+    with pytest.raises(DeviceUnavailable, match="cpu"):
+        Segmenter(bundle, "cuda:77").segment([oblique_volume()])

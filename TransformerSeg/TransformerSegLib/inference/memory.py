@@ -1,0 +1,127 @@
+"""How much memory a run will take, told before it starts, and where its work is put because of that."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from TransformerSegLib.bundles.bundle import Bundle
+from TransformerSegLib.bundles.plan import Orientation, PreparationStep, Spacing
+from TransformerSegLib.errors import OutOfMemory
+from TransformerSegLib.inference.devices import CPU, Device
+from TransformerSegLib.inference.model_grid import ModelGrid
+from TransformerSegLib.inference.orientation import reorientation
+from TransformerSegLib.inference.placement import Placement
+from TransformerSegLib.inference.sliding_window import LENGTH_OF_A_PIECE
+from TransformerSegLib.inference.windows import windows_over
+from TransformerSegLib.networks.registry import configured
+
+FLOAT32_BYTES = 4
+HALF_PRECISION_FACTOR = 2
+"""Weights may lie on disk in half precision; in memory they are float32."""
+
+GB = 1e9
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take, in bytes; beside the input volumes, which are there already.
+
+    Attributes:
+        windows: how many there are.
+        weights: of the network, float32.
+        activations: of one window's forward pass.
+        sums: scores of the part of the image that coming windows still touch.
+        image_and_labels: the resampled image, if there is one, and the labels.
+    """
+
+    windows: int
+    weights: int
+    activations: int
+    sums: int
+    image_and_labels: int
+
+    def on_device(self, placement: Placement) -> int:
+        """Bytes on the network's device."""
+        network = self.weights + self.activations * min(placement.batch_size, self.windows)
+        return network + (self.sums if placement.accumulate_on == placement.device else 0)
+
+    def on_cpu(self, placement: Placement) -> int:
+        """Bytes of the computer's memory."""
+        if placement.device == CPU:
+            return self.image_and_labels + self.on_device(placement)
+        return self.image_and_labels + (self.sums if placement.accumulate_on == CPU else 0)
+
+
+def estimate(bundle: Bundle, shape: tuple[int, int, int], affine: np.ndarray) -> Estimate:
+    """Estimate a run over a volume of this shape and place. Loads neither torch nor weights.
+
+    Args:
+        shape: (I, J, K) of the input, after it was cut to a region.
+        affine: 4×4, index → RAS in mm.
+    """
+    plan, card = bundle.plan, bundle.card
+    grid = _model_grid(plan.preparation, shape, affine)
+    windows = windows_over(grid.shape, plan.window)
+    architecture = configured(plan.network.architecture, plan.network.arguments)
+    rows, columns, depth = windows.image_size
+    height, width, _ = windows.roi_size
+    step = windows.starts[0][1] - windows.starts[0][0] if len(windows.starts[0]) > 1 else 0
+    # Rows that the next row of windows touches again, over all columns; and the windows of one column, whole.
+    live = min(height - step + LENGTH_OF_A_PIECE, rows) * columns + min(step, rows) * min(width, columns)
+    resampled = 0 if grid.resampled is None else len(card.inputs) * math.prod(grid.shape) * FLOAT32_BYTES
+    planes = 1 if plan.output.threshold is None else -(-len(card.classes) // 8) + 1
+    return Estimate(
+        windows=len(windows),
+        weights=bundle.weights.stat().st_size * HALF_PRECISION_FACTOR,
+        activations=architecture.activation_bytes(windows.roi_size),
+        sums=architecture.out_channels * live * depth * FLOAT32_BYTES,
+        image_and_labels=resampled + planes * math.prod(shape),
+    )
+
+
+def fitting(needed: Estimate, placement: Placement, device: Device, computer: Device) -> Placement:
+    """The first step, from ``placement`` down, that fits into the memory that is free.
+
+    Args:
+        device: that of the placement.
+        computer: the CPU, with the computer's memory.
+
+    Raises:
+        OutOfMemory: even the smallest step needs more than all the memory that the computer has.
+    """
+    while not _fits(needed, placement, device, computer):
+        smaller = placement.smaller()
+        if smaller is None:
+            break
+        placement = smaller
+    if placement.device == CPU and computer.total_bytes is not None:
+        wanted = needed.on_cpu(placement)
+        if wanted > computer.total_bytes:
+            raise OutOfMemory(
+                f"This volume needs about {wanted / GB:.1f} GB of memory",
+                why=f"the computer has {computer.total_bytes / GB:.1f} GB",
+                remedy="Segment only a part of it (--roi)",
+            )
+    return placement
+
+
+def _fits(needed: Estimate, placement: Placement, device: Device, computer: Device) -> bool:
+    fits_computer = computer.free_bytes is None or needed.on_cpu(placement) <= computer.free_bytes
+    if placement.device == CPU:
+        return fits_computer
+    fits_device = device.free_bytes is None or needed.on_device(placement) <= device.free_bytes
+    return fits_device and fits_computer
+
+
+def _model_grid(steps: tuple[PreparationStep, ...], shape: tuple[int, int, int], affine: np.ndarray) -> ModelGrid:
+    grid = ModelGrid(affine, shape)
+    for step in steps:
+        match step:
+            case Orientation():
+                grid = grid.turned(reorientation(grid.affine, step.axcodes))
+            case Spacing():
+                grid = grid.spaced(step.pixdim)
+    return grid

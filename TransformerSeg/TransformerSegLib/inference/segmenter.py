@@ -1,0 +1,257 @@
+"""The engine's front: volumes in, a segmentation out."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from TransformerSegLib import __version__
+from TransformerSegLib.bundles.bundle import Bundle
+from TransformerSegLib.errors import InputMismatch
+from TransformerSegLib.inference.checks import (
+    check_against_card,
+    check_number_of_inputs,
+    check_volume,
+    raise_mismatches,
+)
+from TransformerSegLib.inference.devices import AUTO, CPU, choose_device
+from TransformerSegLib.inference.discretising import Discretiser, discretiser, voxels_of_labels
+from TransformerSegLib.inference.grids import bring_together
+from TransformerSegLib.inference.memory import Estimate, estimate, fitting
+from TransformerSegLib.inference.placement import Placement
+from TransformerSegLib.inference.preparation import PreparedImage, prepare
+from TransformerSegLib.inference.progress import CancelToken, OnProgress, Progress, Stage
+from TransformerSegLib.inference.region import Crop, Region
+from TransformerSegLib.inference.restoring import restore
+from TransformerSegLib.inference.segmentation import Segment, Segmentation
+from TransformerSegLib.inference.sliding_window import SlidingWindow
+from TransformerSegLib.inference.volume import Volume
+
+if TYPE_CHECKING:
+    import torch
+
+MM3_PER_ML = 1000.0
+
+
+@dataclass(frozen=True)
+class SegmentOptions:
+    """What a user may choose for a run.
+
+    Attributes:
+        accept_mismatch: segment although the input is outside what the model's card allows.
+        region: segment only inside it; None: the whole volume.
+        batch_size: windows a forward pass; None: what the bundle says.
+    """
+
+    accept_mismatch: bool = False
+    region: Region | None = None
+    batch_size: int | None = None
+
+
+class Segmenter:
+    """A trained model on a device. The network is loaded at the first call and kept for the next.
+
+    Args:
+        bundle: the model.
+        device: "auto", "cuda", "cuda:1", "mps" or "cpu".
+        options: of every call.
+
+    Example:
+        >>> segmenter = Segmenter(find_bundle("hippocampus_swin_unetr"))  # doctest: +SKIP
+        >>> segmentation = segmenter.segment([read_volume("crop.nii.gz")])  # doctest: +SKIP
+    """
+
+    def __init__(self, bundle: Bundle, device: str = AUTO, options: SegmentOptions | None = None) -> None:
+        self.bundle = bundle
+        self.options = options or SegmentOptions()
+        self._wanted_device = device
+        self._network: torch.nn.Module | None = None
+
+    def segment(
+        self,
+        volumes: Sequence[Volume],
+        on_progress: OnProgress = lambda progress: None,
+        cancel: CancelToken | None = None,
+    ) -> Segmentation:
+        """Segment one study.
+
+        Args:
+            volumes: one per input of the card, in its order. They are only read. Those on other grids than the first
+                are resampled onto it.
+            on_progress: called in this thread.
+            cancel: takes effect within one batch of windows.
+
+        Returns:
+            Labels on the grid of the first volume.
+
+        Raises:
+            InputRejected: a volume cannot be segmented (one of its kinds).
+            InputMismatch: the volumes are outside what the card allows, and that was not accepted.
+            DeviceUnavailable: this machine has no such device.
+            BundleRejected: the weights are damaged.
+            OutOfMemory: after every fallback.
+            Cancelled: on the token's demand.
+        """
+        run = _Run(self.bundle, self.options, on_progress, cancel or CancelToken())
+        inputs, crop, mismatches = self._inputs(volumes)
+        run.tell(Stage.LOAD, 0, 1)
+        placement = self._placement(inputs[0], run)
+        network = self._loaded(placement.device)
+        run.cancel.raise_if_cancelled()
+        run.tell(Stage.PREPARE, 0, 1)
+        image = prepare(inputs, self.bundle.plan.preparation, run.cancel)
+        labels = run.labels(network, image, placement, volumes[0], crop)
+        return run.segmentation(volumes, labels, mismatches)
+
+    def _inputs(self, volumes: Sequence[Volume]) -> tuple[tuple[Volume, ...], Crop | None, list[InputMismatch]]:
+        """Checked, on one grid, and cut to the region."""
+        card = self.bundle.card
+        check_number_of_inputs(volumes, card)
+        for volume in volumes:
+            check_volume(volume)
+        together = bring_together(volumes)
+        crop = self.options.region.crop(together[0]) if self.options.region else None
+        if crop is not None:
+            together = tuple(crop.cut(volume) for volume in together)
+            for volume in together:
+                check_volume(volume)
+        mismatches = check_against_card(together, card)
+        if not self.options.accept_mismatch:
+            raise_mismatches(mismatches)
+        return together, crop, mismatches
+
+    def _placement(self, volume: Volume, run: _Run) -> Placement:
+        """What was asked for, or less where the estimate says that it would not fit; then that is told."""
+        device, computer = choose_device(self._wanted_device), choose_device(CPU)
+        wanted = Placement(device.name, device.name, self.options.batch_size or self.bundle.plan.window.batch_size)
+        run.needed = estimate(self.bundle, volume.array.shape, volume.affine)
+        placement = fitting(run.needed, wanted, device, computer)
+        if placement != wanted:
+            run.note(Stage.LOAD, placement.told_from(wanted))
+        return placement
+
+    def _loaded(self, device: str) -> torch.nn.Module:
+        if self._network is None:
+            self._network = self.bundle.network()
+        return self._network.to(device)
+
+
+class _Run:
+    """One call of ``segment``: what it tells, and what it leaves in the provenance."""
+
+    def __init__(self, bundle: Bundle, options: SegmentOptions, on_progress: OnProgress, cancel: CancelToken) -> None:
+        self.cancel = cancel
+        self._bundle = bundle
+        self._options = options
+        self._on_progress = on_progress
+        self._started = time.monotonic()
+        self._first_window = 0.0
+        self._notes: list[str] = []
+        self._placement: Placement | None = None
+        self.needed: Estimate | None = None
+        self._discretiser: Discretiser = discretiser(bundle.plan.output, bundle.card.classes)
+
+    def tell(self, stage: Stage, done: int, total: int, seconds_left: float | None = None, note: str = "") -> None:
+        self._on_progress(Progress(stage, done, total, seconds_left, note))
+
+    def note(self, stage: Stage, sentence: str, total: int = 0) -> None:
+        self._notes.append(sentence)
+        self.tell(stage, 0, total, note=sentence)
+
+    def labels(
+        self, network: torch.nn.Module, image: PreparedImage, placement: Placement, volume: Volume, crop: Crop | None
+    ) -> tuple[np.ndarray, ...]:
+        """Label layers on the volume's grid; nothing outside of the region."""
+        self._placement = placement
+        total = 0
+
+        def on_windows(done: int) -> None:
+            elapsed = time.monotonic() - self._first_window
+            self.tell(Stage.SEGMENT, done, total, elapsed / done * (total - done))
+
+        def on_smaller(before: Placement, after: Placement) -> None:
+            self._placement = after
+            self.note(Stage.SEGMENT, after.told_from(before), total)
+
+        windows = SlidingWindow(
+            network,
+            image,
+            self._bundle.plan.window,
+            placement,
+            on_windows=on_windows,
+            on_smaller=on_smaller,
+            cancel=self.cancel,
+        )
+        total = len(windows.windows)
+        self._first_window = time.monotonic()
+        self.tell(Stage.SEGMENT, 0, total)
+        numbers = np.zeros((self._discretiser.planes, *volume.array.shape), self._discretiser.dtype)
+        inside = numbers if crop is None else numbers[:, *crop.box]
+        output = self._bundle.plan.output
+        restore(windows.blocks(), image.grid, output, self._discretiser, inside, self.cancel)
+        self.tell(Stage.RESTORE, 0, 1)
+        if crop is not None and crop.has_corners_outside:
+            inside *= self._options.region.inside(volume.affine, crop.box)
+        return self._discretiser.layers(numbers)
+
+    def segmentation(
+        self,
+        volumes: Sequence[Volume],
+        layers: tuple[np.ndarray, ...],
+        mismatches: Sequence[InputMismatch],
+    ) -> Segmentation:
+        card = self._bundle.card
+        voxel_ml = abs(float(np.linalg.det(volumes[0].affine[:3, :3]))) / MM3_PER_ML
+        highest = max(definition.label for definition in card.classes)
+        counts = [voxels_of_labels(layer, highest) for layer in layers]
+        segments = tuple(
+            Segment(definition, layer, float(counts[layer][definition.label] * voxel_ml))
+            for position, definition in enumerate(card.classes)
+            for layer in [self._discretiser.layer_of(position)]
+        )
+        return Segmentation(
+            layers,
+            volumes[0].affine,
+            segments,
+            f"{volumes[0].name} {card.title}",
+            self._provenance(volumes, mismatches),
+        )
+
+    def _provenance(self, volumes: Sequence[Volume], mismatches: Sequence[InputMismatch]) -> dict[str, object]:
+        card, window, region = self._bundle.card, self._bundle.plan.window, self._options.region
+        placement = self._placement
+        return {
+            "model": card.name,
+            "version": card.version,
+            "weights_sha256": self._bundle.weights_sha256,
+            "licence": card.licence,
+            "inputs": [volume.name for volume in volumes],
+            "device": placement.device,
+            "options": {
+                "batch_size": placement.batch_size,
+                "window": list(window.roi_size),
+                "overlap": list(window.overlap),
+                "weighting": window.weighting.value,
+                "accept_mismatch": self._options.accept_mismatch,
+                "region": None if region is None else {name: value.tolist() for name, value in vars(region).items()},
+            },
+            "mismatches": [finding.what for finding in mismatches],
+            "notes": list(self._notes),
+            "windows": self.needed.windows,
+            "estimated_memory_bytes": self.needed.on_cpu(placement),
+            "versions": {
+                "transformerseg": __version__,
+                "monai": version("monai"),
+                "torch": version("torch"),
+                "python": platform.python_version(),
+            },
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - self._started, 3),
+        }
