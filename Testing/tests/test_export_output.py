@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -158,3 +159,8 @@ def test_what_the_operating_system_refuses_is_said(tmp_path: Path):
     missing = tmp_path / "gone" / "report.json"
     with pytest.raises(OutputRejected, match="could not be written"), written_atomically(missing):
         pass
+
+
+def test_a_path_that_is_no_text_is_refused(tmp_path: Path):
+    with pytest.raises(OutputRejected, match="UTF-8"):
+        check_output(tmp_path / os.fsdecode(b"bad\xff.seg.nrrd"))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from TransformerSegLib.errors import OutputRejected
 from TransformerSegLib.export.untouched import is_untouched
+from TransformerSegLib.inference.names import shown
 
 OUTPUT_SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha", ".mrb")
 """Longer suffixes come before those they end in."""
@@ -45,6 +46,7 @@ def check_output(path: Path, overwrite: bool = False) -> None:
             installed.
     """
     suffix = output_suffix(path)
+    _check_name(behind_links(path))
     check_folder(behind_links(path).parent)
     if path.is_dir():
         raise OutputRejected(
@@ -88,6 +90,18 @@ def check_inputs_are_kept(written: Sequence[Path], read: Sequence[Path]) -> None
                     remedy="Name another output",
                 )
         taken.append(path)
+
+
+def _check_name(path: Path) -> None:
+    """ITK, which writes some of the formats, ends the process on a path that is no text."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError as error:
+        raise OutputRejected(
+            f"“{shown(path)}” cannot be written to",
+            why="the path to it is not written in UTF-8",
+            remedy="Name an output in another folder",
+        ) from error
 
 
 def check_folder(folder: Path) -> None:

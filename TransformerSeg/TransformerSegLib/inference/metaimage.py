@@ -57,9 +57,9 @@ class MetaImageHeader:
             else:
                 enough = self.voxel_file.stat().st_size - self.start >= expected
         except (OSError, ValueError, zlib.error) as error:
-            raise _damaged(self.path) from error
+            raise damaged(self.path) from error
         if not enough:
-            raise _damaged(self.path)
+            raise damaged(self.path)
 
     def _unpacks_to(self, expected: int) -> bool:
         """Whether the packed bytes are whole, checksum included, and not too few."""
@@ -99,7 +99,7 @@ def read_metaimage_header(path: Path, name: str) -> MetaImageHeader:
     skipped = _number(path, fields.get("HeaderSize", "0"))
     if data_file.upper() == "LOCAL":
         if skipped > 0:
-            raise _damaged(path)
+            raise damaged(path)
         return MetaImageHeader(path, fields, path, end)
     return MetaImageHeader(path, fields, path.parent / data_file, max(int(skipped), 0))
 
@@ -111,7 +111,7 @@ def _fields(path: Path) -> tuple[dict[str, str], int]:
         while "ElementDataFile" not in fields:
             key, equals, value = file.readline(_LONGEST_HEADER_BYTES).decode("latin-1").partition("=")
             if not equals or key.strip() in fields or file.tell() > _LONGEST_HEADER_BYTES:
-                raise _damaged(path)
+                raise damaged(path)
             fields[key.strip()] = value.strip()
         return fields, file.tell()
 
@@ -122,7 +122,7 @@ def _check_numbers(path: Path, fields: dict[str, str], name: str) -> None:
         for key in set(names) & fields.keys():
             numbers = fields[key].split()
             if len(numbers) != count:
-                raise _damaged(path)
+                raise damaged(path)
             values = [_number(path, number) for number in numbers]
             if key in _SPACINGS and min(values) <= 0:
                 raise no_spacing(name)
@@ -134,13 +134,14 @@ def _number(path: Path, text: str) -> float:
     try:
         number = float(text)
     except ValueError as error:
-        raise _damaged(path) from error
+        raise damaged(path) from error
     if not math.isfinite(number):
-        raise _damaged(path)
+        raise damaged(path)
     return number
 
 
-def _damaged(path: Path) -> UnreadableInput:
+def damaged(path: Path) -> UnreadableInput:
+    """The error of a file that is read by ITK and is not whole."""
     return UnreadableInput(
         f"“{shown(path)}” cannot be read",
         why="it is damaged, cut short, or lacks the file that holds its voxels",

@@ -12,7 +12,7 @@ from TransformerSegLib.inference.checks import no_spacing, three_axes, vector_vo
 from TransformerSegLib.inference.dicom import read_dicom_file, read_dicom_folder
 from TransformerSegLib.inference.dicom_header import is_dicom
 from TransformerSegLib.inference.itk_geometry import affine_of
-from TransformerSegLib.inference.metaimage import MetaImageHeader, read_metaimage_header
+from TransformerSegLib.inference.metaimage import MetaImageHeader, damaged, read_metaimage_header
 from TransformerSegLib.inference.names import clean_name, path_for_itk, shown
 from TransformerSegLib.inference.nifti import read_nifti
 from TransformerSegLib.inference.nrrd_header import check_nrrd_spacing
@@ -140,8 +140,4 @@ def _bytes_of_voxels(reader: SimpleITK.ImageFileReader) -> int:
 def _from_itk(path: Path, message: str) -> TransformerSegError:
     if "determinant is 0" in message or "Zero-valued spacing" in message:
         return no_spacing(name_of(path))
-    return UnreadableInput(
-        f"“{shown(path)}” cannot be read",
-        why="it is damaged, cut short, or lacks the file that holds its voxels",
-        remedy="Export or copy it again from where it came from",
-    )
+    return damaged(path)
