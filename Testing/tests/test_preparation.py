@@ -7,8 +7,6 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from real_volumes import CT, MR, affine_of, real_volume
-from stock_monai import as_metatensor, loaded, preprocessing
 
 from TransformerSegLib.bundles.plan import (
     IntensityStep,
@@ -24,6 +22,9 @@ from TransformerSegLib.inference.preparation import PreparedImage, prepare
 from TransformerSegLib.inference.progress import CancelToken
 from TransformerSegLib.inference.respacing import respacing
 from TransformerSegLib.inference.volume import Volume
+
+from real_volumes import CT, MR, affine_of, real_volume
+from stock_monai import as_metatensor, loaded, preprocessing
 
 EVERYTHING = (slice(None), slice(None), slice(None))
 

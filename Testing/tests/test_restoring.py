@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from real_volumes import CT, MR, affine_of, real_volume
-from stock_monai import as_metatensor, segment
 
 from TransformerSegLib.bundles.card import SegmentClass
 from TransformerSegLib.bundles.plan import (
@@ -30,6 +28,9 @@ from TransformerSegLib.inference.progress import CancelToken
 from TransformerSegLib.inference.restoring import restore
 from TransformerSegLib.inference.sliding_window import ScoreBlock, SlidingWindow
 from TransformerSegLib.networks.registry import build
+
+from real_volumes import CT, MR, affine_of, real_volume
+from stock_monai import as_metatensor, segment
 
 AS_GOOD_AS_EQUAL = 0.99999
 SIGMOID = OutputPlan(Activation.SIGMOID, threshold=0.5)
@@ -127,6 +128,18 @@ def test_every_way_from_scores_to_labels(output, degrees):
     volume = real_volume(MR, affine_of((1.0, 1.0, 1.0), "LPS", degrees))
     steps = [Orientation("RAS"), Spacing((2.0, 2.0, 1.5)), NormalizeIntensity()]
     assert agreement([volume], plan_of(steps, output)) >= AS_GOOD_AS_EQUAL
+
+
+def test_nearest_labels_where_the_bundle_turns_what_it_has_resampled():
+    volume = real_volume(MR, affine_of((1.0, 1.0, 0.5), "SPL", 19.0))
+    steps = [Spacing((2.0, 1.5, 1.0)), Orientation("IRP"), NormalizeIntensity()]
+    assert agreement([volume], plan_of(steps, OutputPlan(nearest=True))) >= AS_GOOD_AS_EQUAL
+
+
+def test_what_was_resampled_to_the_nearest_voxel_is_restored_so_too():
+    volume = real_volume(MR, affine_of((1.0, 1.0, 1.0), "LPS"))
+    steps = [Orientation("RAS"), Spacing((2.0, 1.5, 1.5), mode="nearest"), NormalizeIntensity()]
+    assert agreement([volume], plan_of(steps)) >= AS_GOOD_AS_EQUAL
 
 
 def test_several_inputs_and_classes_that_overlap():

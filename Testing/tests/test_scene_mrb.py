@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import slicer
-from mrml_transforms import add_grid_transform, add_linear_transform
 
 from TransformerSegLib.errors import OutputRejected
 from TransformerSegLib.export.segment_metadata import provenance_tags
@@ -21,6 +20,7 @@ from TransformerSegLib.scene.volumes import add_volume_node, volume_from_node
 
 from example_segmentation import AFFINES, SHAPE, example_segmentation, example_volume, geometry, rotation
 from mrml_reading import assert_holds
+from mrml_transforms import add_grid_transform, add_linear_transform
 
 OBLIQUE = AFFINES["oblique"]
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import slicer
-from mrml_transforms import add_grid_transform, add_linear_transform
 
 from TransformerSegLib.errors import GridMismatch
 from TransformerSegLib.export.segment_metadata import segment_id
@@ -28,6 +27,7 @@ from example_segmentation import (
     segment_class,
 )
 from mrml_reading import assert_holds, mask_on_grid, read_segmentation_node
+from mrml_transforms import add_grid_transform, add_linear_transform
 
 OBLIQUE = AFFINES["oblique"]
 every_geometry = pytest.mark.parametrize("affine", AFFINES.values(), ids=AFFINES.keys())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import slicer
-from mrml_transforms import add_grid_transform, add_linear_transform
 from slicer.util import updateVolumeFromArray
 
 from TransformerSegLib.errors import EmptyVolume, GridMismatch, VectorVoxels
@@ -13,6 +12,7 @@ from TransformerSegLib.scene.offscreen import offscreen_application
 from TransformerSegLib.scene.volumes import add_volume_node, volume_from_node, volumes_from_nodes
 
 from example_segmentation import AFFINES, example_volume, geometry, rotation
+from mrml_transforms import add_grid_transform, add_linear_transform
 
 OBLIQUE = AFFINES["oblique"]
 

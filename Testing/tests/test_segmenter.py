@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from real_volumes import MR, affine_of, real_volume
 
 from TransformerSegLib.bundles.bundle import Bundle
 from TransformerSegLib.bundles.card import Requirements
@@ -25,13 +24,20 @@ from TransformerSegLib.bundles.plan import (
     WindowPlan,
 )
 from TransformerSegLib.bundles.reading import read_bundle
-from TransformerSegLib.errors import Cancelled, DeviceUnavailable, SpacingMismatch, WrongNumberOfInputs
+from TransformerSegLib.errors import (
+    Cancelled,
+    DeviceUnavailable,
+    FieldOfViewMismatch,
+    SpacingMismatch,
+    WrongNumberOfInputs,
+)
 from TransformerSegLib.inference.progress import CancelToken, Progress, Stage
 from TransformerSegLib.inference.region import read_region
 from TransformerSegLib.inference.segmenter import Segmenter, SegmentOptions
 from TransformerSegLib.inference.volume import Volume
 
 from bundle_factory import write_bundle
+from real_volumes import CT, MR, affine_of, real_volume
 from stock_monai import as_metatensor
 from stock_monai import segment as by_monai
 
@@ -104,8 +110,27 @@ def test_provenance_says_what_made_it_in_plain_json(bundle):
     assert provenance["weights_sha256"] == bundle.weights_sha256
     assert provenance["device"] == "cpu"
     assert provenance["options"]["batch_size"] == 3
-    assert provenance["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert provenance["versions"]["torch"] == str(torch.__version__)
     assert provenance["seconds"] > 0
+
+
+def test_a_network_too_large_for_a_batch_goes_on_with_less_and_it_is_noted(bundle):
+    """Torch's own error, raised by a hook on the real network as long as more than one window comes in."""
+    expected = Segmenter(bundle, "cpu").segment([oblique_volume()])
+    segmenter = Segmenter(bundle, "cpu", SegmentOptions(batch_size=4))
+    told: list[Progress] = []
+
+    def refuse_batches(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if len(inputs[0]) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    segmenter._loaded("cpu").register_forward_pre_hook(refuse_batches)
+    segmentation = segmenter.segment([oblique_volume()], told.append)
+    notes = [progress.note for progress in told if progress.note]
+    assert ["2 windows" in notes[0], "1 window" in notes[1], len(notes)] == [True, True, 2]
+    assert segmentation.provenance["notes"] == notes
+    assert segmentation.provenance["options"]["batch_size"] == 1
+    assert (segmentation.layers[0] == expected.layers[0]).mean() >= 0.99999
 
 
 def test_the_network_is_loaded_once_and_a_second_call_gives_the_same(bundle):
@@ -191,6 +216,20 @@ def test_a_mismatch_is_refused_unless_accepted_and_then_recorded(tmp_path: Path)
         Segmenter(fine, "cpu").segment([oblique_volume()])
     accepted = Segmenter(fine, "cpu", SegmentOptions(accept_mismatch=True)).segment([oblique_volume()])
     assert len(accepted.provenance["mismatches"]) == 1
+
+
+def test_a_region_of_soft_tissue_alone_is_still_known_for_ct_and_its_size_is_what_counts(tmp_path: Path):
+    wanted = Requirements(modality="CT", field_of_view_mm=(20.0, 120.0))
+    card = read_bundle(write_bundle(tmp_path / "ct", window=WINDOW, requirements=wanted))
+    volume = real_volume(CT)
+    low, high = volume.affine @ [16, 28, 16, 1], volume.affine @ [25, 37, 23, 1]
+    bounds = ",".join(f"{value:.3f}" for pair in zip(low[:3], high[:3], strict=True) for value in pair)
+    region = read_region(bounds)
+    assert region.crop(volume).cut(volume).array.min() > -100
+    with pytest.raises(FieldOfViewMismatch):
+        Segmenter(card, "cpu").segment([volume])
+    segmentation = Segmenter(card, "cpu", SegmentOptions(region=region)).segment([volume])
+    assert segmentation.provenance["mismatches"] == []
 
 
 def test_a_volume_too_many_is_refused(bundle):

@@ -7,8 +7,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from real_volumes import CT, real_volume
-from stock_monai import inferer
 
 from TransformerSegLib.bundles.plan import NormalizeIntensity, Weighting, WindowPlan
 from TransformerSegLib.errors import BundleRejected, Cancelled, OutOfMemory
@@ -18,6 +16,9 @@ from TransformerSegLib.inference.progress import CancelToken
 from TransformerSegLib.inference.sliding_window import SlidingWindow
 from TransformerSegLib.inference.volume import Volume
 from TransformerSegLib.networks.registry import build
+
+from real_volumes import CT, real_volume
+from stock_monai import inferer
 
 ON_CPU = Placement("cpu", "cpu", 1)
 
@@ -134,7 +135,8 @@ def test_out_of_memory_halves_the_batch_says_so_and_runs_no_window_twice():
         "4 windows at a time from here on.",
         "2 windows at a time from here on.",
     ]
-    assert torch.equal(scores, by_monai(pointwise(), image, WindowPlan((32, 32, 32))))
+    # Convolutions round differently in batches of another size.
+    torch.testing.assert_close(scores, by_monai(pointwise(), image, WindowPlan((32, 32, 32))), rtol=1e-6, atol=1e-6)
 
 
 def test_when_the_cpu_cannot_hold_one_window_the_error_has_a_remedy():

@@ -21,11 +21,6 @@ from TransformerSegLib.training.fine_tuning import CHECKPOINT, LOG, fine_tune
 from TransformerSegLib.training.recipe import Recipe, read_recipe
 from TransformerSegLib.training.session import train_bundle
 
-pytestmark = pytest.mark.filterwarnings(
-    # torch's own module for distributed optimizers, which ignite imports
-    r"ignore:`torch\.jit\.\w+` is deprecated:DeprecationWarning"
-)
-
 DATA = Path(__file__).parents[1] / "data" / "hippocampus" / "training"
 CASES = ("150", "243", "380")
 RECIPE = {

@@ -42,14 +42,18 @@ class Reorientation:
         origin = tuple(self.order.index(axis) for axis in range(3))
         return Reorientation(origin, tuple(self.flipped[axis] for axis in origin))
 
+    def to_index(self, shape: tuple[int, ...]) -> np.ndarray:
+        """4×4: index in the view of an array of this shape → index in the array."""
+        matrix = np.zeros((4, 4))
+        matrix[3, 3] = 1.0
+        for axis, (source, flip) in enumerate(self.axes()):
+            matrix[source, axis] = -1.0 if flip else 1.0
+            matrix[source, 3] = shape[source] - 1.0 if flip else 0.0
+        return matrix
+
     def affine(self, affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """The affine (index → RAS in mm) of the view of an array of this affine and shape."""
-        to_index = np.zeros((4, 4))
-        to_index[3, 3] = 1.0
-        for axis, (source, flip) in enumerate(self.axes()):
-            to_index[source, axis] = -1.0 if flip else 1.0
-            to_index[source, 3] = shape[source] - 1.0 if flip else 0.0
-        return affine @ to_index
+        return affine @ self.to_index(shape)
 
 
 AS_IT_IS = Reorientation()

@@ -98,10 +98,10 @@ def _oriented(image: PreparedImage, step: Orientation) -> PreparedImage:
 
 
 def _spaced(image: PreparedImage, step: Spacing, cancel: CancelToken) -> PreparedImage:
-    grid = image.grid.spaced(step.pixdim)
+    grid = image.grid.spaced(step.pixdim, nearest=step.mode == "nearest")
     if grid is image.grid:
         return image
-    resample = _nearest if step.mode == "nearest" else _linear_oblique if grid.resampled.oblique else _linear
+    resample = _nearest if grid.nearest else _linear_oblique if grid.resampled.oblique else _linear
     resampled = np.empty((len(image.channels), *grid.shape), np.float32)
     for row, values in resample(image, grid.resampled, cancel):
         resampled[:, row] = values

@@ -33,17 +33,21 @@ class Respacing:
         """4×4: index on the new grid → index (not whole) on the old one."""
         return _without_shear(np.linalg.solve(self.affine, self.new_affine), self.new_shape)
 
-    @property
-    def new_from_old(self) -> np.ndarray:
+    def new_from_old(self, *detour: np.ndarray) -> np.ndarray:
         """4×4: index on the old grid → index (not whole) on the new one.
 
-        (MONAI inverts from the affine that torch tracked through the resampling; the detour rounds as it does.)
+        MONAI inverts from the affine that torch tracked through the resampling, and through whatever came behind it
+        and was undone; going the same way rounds as it does.
+
+        Args:
+            detour: 4×4 matrices, index → index, whose product is the identity.
         """
         import torch
 
-        step = np.linalg.solve(self.affine, self.new_affine)
-        tracked = (torch.from_numpy(self.affine) @ torch.from_numpy(step)).numpy()
-        return _without_shear(np.linalg.solve(tracked, self.affine), self.shape)
+        tracked = torch.from_numpy(self.affine)
+        for step in (np.linalg.solve(self.affine, self.new_affine), *detour):
+            tracked = tracked @ torch.from_numpy(step)
+        return _without_shear(np.linalg.solve(tracked.numpy(), self.affine), self.shape)
 
     @property
     def oblique(self) -> bool:

@@ -32,7 +32,8 @@ def restore(
     """Bring scores to the input's grid, as MONAI's ``Activationsd``, ``Invertd`` and ``AsDiscreted`` would.
 
     Scores are activated on the model's grid. Linear: they are interpolated row by row and discretised at once.
-    Nearest neighbour: they are discretised on the model's grid first (it is all the same) and their numbers restored.
+    Nearest neighbour (asked for, or because the image was resampled so): they are discretised on the model's grid
+    first, which is all the same, and their numbers restored.
 
     Args:
         blocks: the model's scores; each is changed into labels as it comes, and let go.
@@ -46,7 +47,7 @@ def restore(
     if grid.resampled is None:
         onto_input = [grid.onto_input(plane) for plane in numbers]
         _discretise(rows, discretiser, onto_input)
-    elif output.nearest or output.restore_labels:
+    elif output.nearest or output.restore_labels or grid.nearest:
         on_model = np.zeros((discretiser.planes, *grid.shape), discretiser.dtype)
         _discretise(rows, discretiser, list(on_model))
         _restore_nearest(on_model, grid, numbers, cancel or CancelToken())
@@ -97,8 +98,9 @@ def _discretise(rows: Rows, discretiser: Discretiser, planes: list[np.ndarray]) 
 def _restore_nearest(on_model: np.ndarray, grid: ModelGrid, numbers: np.ndarray, cancel: CancelToken) -> None:
     resampled, undo = grid.resampled, grid.after.inverse()
     planes = [(undo.view(source), grid.before.view(target)) for source, target in zip(on_model, numbers, strict=True)]
+    source_from_target = grid.resampled_from_input()
     for row in range(resampled.shape[0]):
         cancel.raise_if_cancelled()
-        positions = row_positions(resampled.new_from_old, resampled.new_shape, resampled.shape, row)
+        positions = row_positions(source_from_target, resampled.new_shape, resampled.shape, row)
         for source, target in planes:
             target[row] = source[nearest_indices(positions)]

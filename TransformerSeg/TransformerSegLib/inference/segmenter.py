@@ -14,7 +14,8 @@ import numpy as np
 
 from TransformerSegLib import __version__
 from TransformerSegLib.bundles.bundle import Bundle
-from TransformerSegLib.errors import InputMismatch
+from TransformerSegLib.bundles.card import Card
+from TransformerSegLib.errors import FieldOfViewMismatch, InputMismatch
 from TransformerSegLib.inference.checks import (
     check_against_card,
     check_number_of_inputs,
@@ -122,7 +123,7 @@ class Segmenter:
             together = tuple(crop.cut(volume) for volume in together)
             for volume in together:
                 check_volume(volume)
-        mismatches = check_against_card(together, card)
+        mismatches = _mismatches(volumes, together, card)
         if not self.options.accept_mismatch:
             raise_mismatches(mismatches)
         return together, crop, mismatches
@@ -141,6 +142,16 @@ class Segmenter:
         if self._network is None:
             self._network = self.bundle.network()
         return self._network.to(device)
+
+
+def _mismatches(given: Sequence[Volume], cut: Sequence[Volume], card: Card) -> list[InputMismatch]:
+    """What does not fit the card: of the volumes as they were given, but of their size as it was cut.
+
+    (A region may hold neither air nor bone, and would not be known for CT; resampled inputs have another's spacing.)
+    """
+    of_given = [finding for finding in check_against_card(given, card) if not isinstance(finding, FieldOfViewMismatch)]
+    of_cut = [finding for finding in check_against_card(cut, card) if isinstance(finding, FieldOfViewMismatch)]
+    return of_given + of_cut
 
 
 class _Run:
