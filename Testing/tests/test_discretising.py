@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import torch
 
 from TransformerSegLib.bundles.card import SegmentClass
 from TransformerSegLib.bundles.plan import Activation, OutputPlan
-from TransformerSegLib.errors import ScoresNotFinite
+from TransformerSegLib.errors import Cancelled, ScoresNotFinite
 from TransformerSegLib.inference.discretising import AboveThreshold, HighestScore, discretiser, voxels_of_labels
+from TransformerSegLib.inference.progress import CancelToken
 
 
 def classes(*labels: int, first_channel: int = 1) -> list[SegmentClass]:
@@ -70,6 +73,24 @@ def test_twenty_overlapping_classes_come_back_as_they_were():
     for position in range(20):
         found = layers[chosen.layer_of(position)] == 11 + position
         assert np.array_equal(found, masks[position].numpy() >= 0.7)
+
+
+def test_a_cancelled_unpacking_of_layers_stops():
+    chosen, cancel = AboveThreshold(classes(1, 2, first_channel=0), threshold=0.5), CancelToken()
+    numbers = chosen.numbers(torch.rand(2, 4, 4))[:, np.newaxis]
+    cancel.cancel()
+    with pytest.raises(Cancelled):
+        chosen.layers(numbers, cancel)
+
+
+def test_many_classes_that_all_overlap_are_laid_out_once_not_for_every_slab():
+    number = 150
+    chosen = AboveThreshold(classes(*range(1, number + 1), first_channel=0), threshold=0.5)
+    numbers = chosen.numbers(torch.ones(number, 1, 1))[:, np.newaxis].repeat(512, axis=1)
+    started = time.process_time()
+    layers = chosen.layers(numbers)
+    assert time.process_time() - started < 2.0  # it took 20 s where each slab laid them out again
+    assert [layer.flat[0] for layer in layers] == list(range(1, number + 1))
 
 
 def test_voxels_are_counted_label_by_label():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from TransformerSegLib.bundles.bundle import Bundle
-from TransformerSegLib.bundles.plan import OutputPlan, Spacing, WindowPlan
+from TransformerSegLib.bundles.plan import NormalizeIntensity, OutputPlan, Spacing, WindowPlan
 from TransformerSegLib.bundles.reading import read_bundle
 from TransformerSegLib.errors import DeviceUnavailable, OutOfMemory
 from TransformerSegLib.inference.devices import CPU, Device, available_devices, choose_device
@@ -46,7 +47,10 @@ def bundle(tmp_path_factory) -> Bundle:
     ],
 )
 def test_a_smaller_batch_comes_first_then_the_cpu_for_the_sums_then_for_all(free: int, expected: Placement):
-    assert fitting(NEEDED, ON_GPU, gpu(free), AMPLE) == expected
+    steps = fitting(NEEDED, ON_GPU, gpu(free), AMPLE)
+    assert steps[0] == ON_GPU
+    assert steps[-1] == expected
+    assert all(before.smaller() == after for before, after in pairwise(steps))
 
 
 def test_a_volume_that_no_step_can_hold_is_refused_with_a_remedy():
@@ -55,11 +59,16 @@ def test_a_volume_that_no_step_can_hold_is_refused_with_a_remedy():
 
 
 def test_a_busy_computer_is_tried_all_the_same():
-    assert fitting(NEEDED, Placement(CPU, CPU, 2), AMPLE, Device(CPU, "CPU", 100, 1650)) == Placement(CPU, CPU, 1)
+    steps = fitting(NEEDED, Placement(CPU, CPU, 2), AMPLE, Device(CPU, "CPU", 100, 1650))
+    assert steps[-1] == Placement(CPU, CPU, 1)
+
+
+def test_a_computer_short_of_memory_is_no_reason_to_leave_its_gpu():
+    assert fitting(NEEDED, ON_GPU, gpu(10**5), Device(CPU, "CPU", 10, 10**6)) == [ON_GPU]
 
 
 def test_a_system_that_does_not_tell_its_memory_is_trusted():
-    assert fitting(NEEDED, ON_GPU, Device("cuda:0", "GPU", None, None), Device(CPU, "CPU", None, None)) == ON_GPU
+    assert fitting(NEEDED, ON_GPU, Device("cuda:0", "GPU", None, None), Device(CPU, "CPU", None, None)) == [ON_GPU]
 
 
 def test_the_estimate_counts_windows_on_the_models_grid(bundle: Bundle):
@@ -81,6 +90,21 @@ def test_more_of_anything_takes_more(bundle: Bundle):
     assert small.on_cpu(Placement(CPU, CPU, 4)) > small.on_cpu(Placement(CPU, CPU, 1))
 
 
+def test_the_copies_that_measuring_intensities_takes_are_counted(bundle: Bundle):
+    shape, cpu = (100, 100, 100), Placement(CPU, CPU, 1)
+    plain = estimate(bundle, shape, np.eye(4))
+    measuring = replace(bundle, plan=replace(bundle.plan, preparation=(NormalizeIntensity(nonzero=True),)))
+    assert plain.preparing == 0
+    assert estimate(measuring, shape, np.eye(4)).preparing == pytest.approx(8.5 * 4e6)
+    assert estimate(measuring, (400, 400, 400), np.eye(4)).on_cpu(cpu) == pytest.approx(8.5 * 4 * 6.4e7)
+
+
+def test_an_estimate_reads_as_a_sentence():
+    assert replace(NEEDED, sums=int(2e9)).in_words(ON_GPU) == (
+        "100 windows, about 0.0 GB of memory and 2.0 GB on cuda:0."
+    )
+
+
 def test_a_run_that_would_not_fit_is_refused_before_the_network_is_loaded(bundle: Bundle):
     shape = (30_000, 30_000, 30_000)
     with pytest.raises(OutOfMemory, match="GB"):
@@ -92,6 +116,7 @@ def test_the_estimate_and_the_windows_are_in_the_provenance(bundle: Bundle):
     told: list[Progress] = []
     segmentation = Segmenter(bundle, CPU).segment([volume], told.append)
     assert segmentation.provenance["windows"] == max(progress.total for progress in told)
+    assert next(progress.note for progress in told if progress.note).startswith("2 windows, about ")
     assert segmentation.provenance["estimated_memory_bytes"] > volume.array.size
 
 

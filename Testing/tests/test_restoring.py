@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from short_memory import MemoryRunsOut
 
 from TransformerSegLib.bundles.card import SegmentClass
 from TransformerSegLib.bundles.plan import (
@@ -25,6 +26,7 @@ from TransformerSegLib.inference.model_grid import ModelGrid
 from TransformerSegLib.inference.placement import Placement
 from TransformerSegLib.inference.preparation import prepare
 from TransformerSegLib.inference.progress import CancelToken
+from TransformerSegLib.inference.resampling import RowInterpolator
 from TransformerSegLib.inference.restoring import restore
 from TransformerSegLib.inference.sliding_window import ScoreBlock, SlidingWindow
 from TransformerSegLib.networks.registry import build
@@ -189,6 +191,43 @@ def test_scores_that_were_given_are_left_as_they_were():
     before = scores.clone()
     restored(grid, scores, (20, 20, 20), cuts=5)
     assert torch.equal(scores, before)
+
+
+@pytest.mark.parametrize("function", ["double", "clone", "lerp", "float", "isnan"])
+def test_memory_that_runs_out_while_a_piece_is_restored_changes_nothing(function):
+    grid = ModelGrid(affine_of((0.8, 0.8, 1.0)), (50, 40, 30)).spaced((1.5, 1.5, 1.5))
+    scores = torch.rand(5, *grid.shape, generator=torch.Generator().manual_seed(0))
+    expected = restored(grid, scores, (50, 40, 30), cuts=7)
+    with MemoryRunsOut(function) as memory:
+        found = restored(grid, scores, (50, 40, 30), cuts=7)
+    assert memory.left == 0
+    assert np.array_equal(found, expected)
+
+
+def test_rows_go_on_where_those_before_came_from_a_device_without_float64():
+    """As after a fallback from Apple's GPU, or from any other, to the CPU."""
+    grid = ModelGrid(affine_of((1.0, 1.0, 1.0)), (20, 18, 16)).spaced((2.0, 2.0, 2.0))
+    scores = torch.rand(3, *grid.shape, generator=torch.Generator().manual_seed(0))
+
+    def interpolated(precision_of_row) -> torch.Tensor:
+        rows, values = RowInterpolator(grid.input_axes()), torch.full((3, 20, 18, 16), torch.nan)
+        for row in range(grid.shape[0]):
+            for start in range(0, grid.shape[1], 4):
+                block = scores[:, row, start : start + 4].to(precision_of_row(row, start))
+                for target, columns, found in rows.push(row, start, block):
+                    values[:, target, columns] = found.float()
+        return values
+
+    in_between = interpolated(lambda row, start: torch.float64 if (row, start) > (4, 4) else torch.float32)
+    torch.testing.assert_close(in_between, interpolated(lambda row, start: torch.float64), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("function", ["softmax", "sigmoid"])
+def test_memory_that_runs_out_while_scores_are_activated_changes_nothing(function):
+    output = OutputPlan() if function == "softmax" else SIGMOID
+    with MemoryRunsOut(function) as memory:
+        assert agreement([real_volume(MR)], plan_of([Orientation("RAS"), NormalizeIntensity()], output)) == 1.0
+    assert memory.left == 0
 
 
 @pytest.mark.parametrize("spacing", [1.0, 2.0])

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import queue
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from short_memory import MemoryRunsOut
 
 from TransformerSegLib.bundles.bundle import Bundle
 from TransformerSegLib.bundles.card import Requirements
@@ -28,6 +30,8 @@ from TransformerSegLib.errors import (
     Cancelled,
     DeviceUnavailable,
     FieldOfViewMismatch,
+    OutOfMemory,
+    RegionRejected,
     SpacingMismatch,
     WrongNumberOfInputs,
 )
@@ -124,13 +128,48 @@ def test_a_network_too_large_for_a_batch_goes_on_with_less_and_it_is_noted(bundl
         if len(inputs[0]) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    segmenter._loaded("cpu").register_forward_pre_hook(refuse_batches)
+    segmenter._loaded().register_forward_pre_hook(refuse_batches)
     segmentation = segmenter.segment([oblique_volume()], told.append)
-    notes = [progress.note for progress in told if progress.note]
+    notes = [progress.note for progress in told if progress.note and progress.stage is Stage.SEGMENT]
     assert ["2 windows" in notes[0], "1 window" in notes[1], len(notes)] == [True, True, 2]
     assert segmentation.provenance["notes"] == notes
     assert segmentation.provenance["options"]["batch_size"] == 1
     assert (segmentation.layers[0] == expected.layers[0]).mean() >= 0.99999
+
+
+def test_after_a_fallback_progress_stays_where_it_was_and_time_left_is_of_the_new_speed(bundle):
+    segmenter, told = Segmenter(bundle, "cpu"), []
+    batches = []
+
+    def slow_then_refused(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        batches.append(len(inputs[0]))
+        if len(batches) == 1:
+            time.sleep(1.0)
+        if len(batches) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    segmenter._loaded().register_forward_pre_hook(slow_then_refused)
+    segmenter.segment([oblique_volume()], told.append)
+    windows = [progress for progress in told if progress.stage is Stage.SEGMENT]
+    (fallback,) = [number for number, progress in enumerate(windows) if progress.note]
+    assert windows[fallback].done == 2
+    assert [progress.done for progress in windows] == sorted(progress.done for progress in windows)
+    assert windows[fallback - 1].seconds_left > 1.0
+    assert windows[fallback + 1].seconds_left < 1.0  # one window a second before, a few hundredths now
+
+
+@pytest.mark.parametrize("function", ["mean", "zeros", "softmax"])
+def test_memory_that_runs_out_for_good_is_an_error_with_a_remedy_wherever_it_happens(bundle, function):
+    segmenter = Segmenter(bundle, "cpu")
+    segmenter._loaded()
+    with MemoryRunsOut(function, times=10**6), pytest.raises(OutOfMemory, match="--roi"):
+        segmenter.segment([oblique_volume()])
+
+
+def test_a_batch_of_no_window_is_refused():
+    for batch_size in (0, -1):
+        with pytest.raises(ValueError, match="at least one window"):
+            SegmentOptions(batch_size=batch_size)
 
 
 def test_the_network_is_loaded_once_and_a_second_call_gives_the_same(bundle):
@@ -168,8 +207,38 @@ def test_progress_counts_windows_and_tells_the_time_left(bundle):
     windows = [progress for progress in told if progress.stage is Stage.SEGMENT]
     assert [progress.done for progress in windows] == sorted(progress.done for progress in windows)
     assert windows[-1].done == windows[-1].total > 0
-    assert windows[-1].seconds_left == 0.0
     assert all(progress.seconds_left > 0 for progress in windows[1:-1])
+    assert windows[-1].seconds_left is None  # restoring is to come
+    assert told[-1] == Progress(Stage.RESTORE, 1, 1, seconds_left=0.0)
+
+
+@pytest.mark.parametrize("done", [0, 1])
+def test_that_labels_are_restored_is_told_before_it_is_done_and_a_cancel_then_still_counts(overlapping, done):
+    first, cancel = oblique_volume(), CancelToken()
+
+    def stop_while_restoring(progress: Progress) -> None:
+        if progress.stage is Stage.RESTORE and progress.done == done:
+            cancel.cancel()
+
+    with pytest.raises(Cancelled):
+        Segmenter(overlapping, "cpu").segment([first, replace(first, name="FLAIR")], stop_while_restoring, cancel)
+
+
+def test_a_run_that_was_cancelled_before_it_began_looks_at_no_voxel(bundle):
+    cancel = CancelToken()
+    cancel.cancel()
+    unlike_any = replace(oblique_volume(), array=np.full((4, 4, 4), np.nan))
+    with pytest.raises(Cancelled):
+        Segmenter(bundle, "cpu").segment([unlike_any], cancel=cancel)
+
+
+def test_a_region_over_background_is_refused_as_a_region_not_as_a_volume(bundle):
+    volume = replace(oblique_volume(), affine=np.eye(4))
+    array = volume.array.copy()
+    array[:20, :20] = 0
+    region = SegmentOptions(region=read_region("0,15,0,15,0,15"))
+    with pytest.raises(RegionRejected, match="Inside the region"):
+        Segmenter(bundle, "cpu", region).segment([replace(volume, array=array)])
 
 
 def test_a_cancel_stops_after_the_batch_that_runs(bundle):

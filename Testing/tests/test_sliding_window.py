@@ -7,9 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from short_memory import MemoryRunsOut
 
 from TransformerSegLib.bundles.plan import NormalizeIntensity, Weighting, WindowPlan
-from TransformerSegLib.errors import BundleRejected, Cancelled, OutOfMemory
+from TransformerSegLib.errors import BundleRejected, Cancelled, OutOfMemory, VolumeTooSmall
 from TransformerSegLib.inference.placement import Placement
 from TransformerSegLib.inference.preparation import PreparedImage, prepare
 from TransformerSegLib.inference.progress import CancelToken
@@ -186,9 +187,45 @@ def test_a_device_without_memory_is_left_for_the_cpu_in_the_middle_of_a_run():
     assert torch.equal(scores, by_monai(pointwise(), image, WindowPlan((32, 32, 32))))
 
 
+@pytest.mark.parametrize("function", ["div_", "zeros", "add_", "stack"])
+def test_memory_that_runs_out_beside_the_network_costs_one_step_and_changes_nothing(function):
+    image, plan = image_of((80, 60, 40)), WindowPlan((32, 32, 32), 2, weighting=Weighting.GAUSSIAN)
+    told, network = [], pointwise()
+    with MemoryRunsOut(function) as memory:
+        scores = streamed(network, image, plan, on_smaller=lambda before, after: told.append(after.batch_size))
+    assert [memory.left, told] == [0, [1]]
+    torch.testing.assert_close(scores, by_monai(network, image, plan), rtol=1e-6, atol=1e-6)
+
+
+class NoRoomForTheNetwork(torch.nn.Conv3d):
+    """A second name of the CPU plays a device that cannot even take the weights."""
+
+    def to(self, device: str) -> NoRoomForTheNetwork:
+        if device == "cpu:0":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return super().to(device)
+
+
+def test_a_network_that_its_device_cannot_take_runs_on_the_cpu():
+    torch.manual_seed(0)
+    image, plan, reached = image_of((40, 40, 40)), WindowPlan((32, 32, 32), weighting=Weighting.GAUSSIAN), []
+    network = NoRoomForTheNetwork(1, 3, 1).eval()
+    window = SlidingWindow(
+        network, image, plan, Placement("cpu:0", "cpu:0", 1), on_smaller=lambda before, after: reached.append(after)
+    )
+    scores = torch.cat([block.scores.flatten() for block in window.blocks()])
+    assert reached == [Placement("cpu:0", "cpu", 1), Placement("cpu", "cpu", 1)]
+    assert scores.numel() == 3 * 40**3
+
+
+class Insatiable(torch.nn.Module):
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        return torch.empty(2**60)
+
+
 def test_memory_that_the_computer_refuses_is_told_from_other_errors():
     with pytest.raises(OutOfMemory):
-        streamed(lambda batch: torch.empty(2**60), image_of((40, 40, 40)), WindowPlan((32, 32, 32)))
+        streamed(Insatiable(), image_of((40, 40, 40)), WindowPlan((32, 32, 32)))
     with pytest.raises(RuntimeError, match="channels"):
         streamed(torch.nn.Conv3d(2, 3, 1), image_of((40, 40, 40)), WindowPlan((32, 32, 32)))
 
@@ -206,6 +243,31 @@ def test_a_cancel_takes_effect_within_one_window():
             pointwise(), image_of((80, 80, 80)), WindowPlan((32, 32, 32)), on_windows=stop_at_the_third, cancel=cancel
         )
     assert done == [1, 2, 3]
+
+
+def test_a_cancel_does_not_wait_for_the_rest_of_a_batch():
+    cancel, layers = CancelToken(), []
+
+    class Layer(torch.nn.Conv3d):
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            layers.append(len(batch))
+            cancel.cancel()
+            return super().forward(batch)
+
+    network = torch.nn.Sequential(Layer(1, 2, 1), Layer(2, 2, 1), Layer(2, 2, 1)).eval()
+    with pytest.raises(Cancelled):
+        streamed(network, image_of((80, 80, 80)), WindowPlan((32, 32, 32), 8), cancel=cancel)
+    assert layers == [8]
+    assert not any(module._forward_pre_hooks for module in network.modules())
+
+
+@pytest.mark.parametrize(("padding_mode", "least"), [("reflect", 12), ("circular", 11)])
+def test_a_volume_with_too_few_voxels_to_repeat_is_refused_with_how_many_it_takes(padding_mode, least):
+    plan = WindowPlan((32, 32, 32), padding_mode=padding_mode)
+    image = image_of((least, 40, least))
+    assert torch.equal(streamed(pointwise(), image, plan), by_monai(pointwise(), image, plan))
+    with pytest.raises(VolumeTooSmall, match=f"{least}×{least}×{least}"):
+        streamed(pointwise(), image_of((least, 40, least - 1)), plan)
 
 
 def test_a_network_that_answers_in_another_size_is_refused():

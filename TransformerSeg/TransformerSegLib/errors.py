@@ -75,7 +75,11 @@ class GridMismatch(InputRejected):
 
 
 class RegionRejected(InputRejected):
-    """The region of interest cannot be read, or does not meet the volume."""
+    """The region of interest cannot be read, does not meet the volume, or holds nothing that differs."""
+
+
+class VolumeTooSmall(InputRejected):
+    """The volume has too few voxels for the way in which the model pads it to its window."""
 
 
 class InputMismatch(TransformerSegError):

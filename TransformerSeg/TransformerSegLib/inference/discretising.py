@@ -10,6 +10,7 @@ import numpy as np
 from TransformerSegLib.bundles.card import SegmentClass
 from TransformerSegLib.bundles.plan import OutputPlan
 from TransformerSegLib.errors import ScoresNotFinite
+from TransformerSegLib.inference.progress import CancelToken
 
 if TYPE_CHECKING:
     import torch
@@ -32,11 +33,15 @@ class Discretiser(Protocol):
     def numbers(self, scores: torch.Tensor) -> np.ndarray:
         """(classes, …) float32 → (planes, …)."""
 
-    def layers(self, numbers: np.ndarray) -> tuple[np.ndarray, ...]:
-        """(planes, I, J, K), all of the volume's → label layers, each (I, J, K)."""
+    def layers(self, numbers: np.ndarray, cancel: CancelToken | None = None) -> tuple[np.ndarray, ...]:
+        """(planes, I, J, K), all of the volume's → label layers, each (I, J, K).
+
+        Raises:
+            Cancelled: on the token's demand.
+        """
 
     def layer_of(self, position: int) -> int:
-        """In which layer the class at this position lies; known once all numbers are made."""
+        """In which layer the class at this position lies; known once the layers are made."""
 
 
 def discretiser(output: OutputPlan, classes: Sequence[SegmentClass]) -> Discretiser:
@@ -66,7 +71,7 @@ class HighestScore:
             labels[channel] = label
         return labels.take(_highest(scores))[np.newaxis]
 
-    def layers(self, numbers: np.ndarray) -> tuple[np.ndarray, ...]:
+    def layers(self, numbers: np.ndarray, cancel: CancelToken | None = None) -> tuple[np.ndarray, ...]:
         return (numbers[0],)
 
     def layer_of(self, position: int) -> int:
@@ -105,6 +110,7 @@ class AboveThreshold:
         self._channels = [definition.channel for definition in classes]
         self._threshold = threshold
         self._overlap = np.zeros((len(classes), len(classes)), bool)
+        self._layer_of: list[int] = []
 
     def numbers(self, scores: torch.Tensor) -> np.ndarray:
         scores = scores[self._channels]
@@ -114,18 +120,21 @@ class AboveThreshold:
         self._overlap |= several @ several.T > 0
         return np.packbits(masks, axis=0, bitorder="little")
 
-    def layers(self, numbers: np.ndarray) -> tuple[np.ndarray, ...]:
-        number = max(map(self.layer_of, range(len(self._classes)))) + 1
+    def layers(self, numbers: np.ndarray, cancel: CancelToken | None = None) -> tuple[np.ndarray, ...]:
+        cancel = cancel or CancelToken()
+        self._layer_of = self._layering()
+        number = max(self._layer_of) + 1
         layers = tuple(np.zeros(numbers.shape[1:], label_dtype(self._classes)) for _ in range(number))
         for start in range(0, numbers.shape[1], ROWS_AT_A_TIME):
             slab = slice(start, start + ROWS_AT_A_TIME)
             for position, definition in enumerate(self._classes):
+                cancel.raise_if_cancelled()
                 mask = numbers[position // 8, slab] & np.uint8(1 << position % 8) > 0
-                layers[self.layer_of(position)][slab][mask] = definition.label
+                layers[self._layer_of[position]][slab][mask] = definition.label
         return layers
 
     def layer_of(self, position: int) -> int:
-        return self._layering()[position]
+        return self._layer_of[position]
 
     def _layering(self) -> list[int]:
         """The layer of each class: the first in which it overlaps none of those before it (greedy colouring)."""

@@ -8,9 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from TransformerSegLib.bundles.bundle import Bundle
-from TransformerSegLib.bundles.plan import Orientation, PreparationStep, Spacing
+from TransformerSegLib.bundles.plan import (
+    NormalizeIntensity,
+    Orientation,
+    PreparationStep,
+    ScaleIntensity,
+    ScaleIntensityRangePercentiles,
+    Spacing,
+)
 from TransformerSegLib.errors import OutOfMemory
 from TransformerSegLib.inference.devices import CPU, Device
+from TransformerSegLib.inference.discretising import label_dtype
 from TransformerSegLib.inference.model_grid import ModelGrid
 from TransformerSegLib.inference.orientation import reorientation
 from TransformerSegLib.inference.placement import Placement
@@ -22,6 +30,9 @@ FLOAT32_BYTES = 4
 HALF_PRECISION_FACTOR = 2
 """Weights may lie on disk in half precision; in memory they are float32."""
 
+USUAL_LAYERS = 4
+"""Classes may overlap in as many layers as there are classes; anatomy rarely needs more than a few."""
+
 GB = 1e9
 
 
@@ -31,10 +42,11 @@ class Estimate:
 
     Attributes:
         windows: how many there are.
-        weights: of the network, float32.
+        weights: of the network, float32; at most.
         activations: of one window's forward pass.
         sums: scores of the part of the image that coming windows still touch.
         image_and_labels: the resampled image, if there is one, and the labels.
+        preparing: copies of the image while its intensities are measured, before any window is run.
     """
 
     windows: int
@@ -42,6 +54,7 @@ class Estimate:
     activations: int
     sums: int
     image_and_labels: int
+    preparing: int = 0
 
     def on_device(self, placement: Placement) -> int:
         """Bytes on the network's device."""
@@ -49,10 +62,16 @@ class Estimate:
         return network + (self.sums if placement.accumulate_on == placement.device else 0)
 
     def on_cpu(self, placement: Placement) -> int:
-        """Bytes of the computer's memory."""
+        """Bytes of the computer's memory, at the peak."""
         if placement.device == CPU:
-            return self.image_and_labels + self.on_device(placement)
-        return self.image_and_labels + (self.sums if placement.accumulate_on == CPU else 0)
+            return max(self.preparing, self.image_and_labels + self.on_device(placement))
+        return max(self.preparing, self.image_and_labels + (self.sums if placement.accumulate_on == CPU else 0))
+
+    def in_words(self, placement: Placement) -> str:
+        """A sentence for people, before the run."""
+        windows = "1 window" if self.windows == 1 else f"{self.windows} windows"
+        where = "" if placement.device == CPU else f" and {self.on_device(placement) / GB:.1f} GB on {placement.device}"
+        return f"{windows}, about {self.on_cpu(placement) / GB:.1f} GB of memory{where}."
 
 
 def estimate(bundle: Bundle, shape: tuple[int, int, int], affine: np.ndarray) -> Estimate:
@@ -71,49 +90,64 @@ def estimate(bundle: Bundle, shape: tuple[int, int, int], affine: np.ndarray) ->
     step = windows.starts[0][1] - windows.starts[0][0] if len(windows.starts[0]) > 1 else 0
     # Rows that the next row of windows touches again, over all columns; and the windows of one column, whole.
     live = min(height - step + LENGTH_OF_A_PIECE, rows) * columns + min(step, rows) * min(width, columns)
-    resampled = 0 if grid.resampled is None else len(card.inputs) * math.prod(grid.shape) * FLOAT32_BYTES
-    planes = 1 if plan.output.threshold is None else -(-len(card.classes) // 8) + 1
+    image = len(card.inputs) * math.prod(grid.shape) * FLOAT32_BYTES
+    resampled = 0 if grid.resampled is None else image
+    layers = 1 if plan.output.threshold is None else -(-len(card.classes) // 8) + min(len(card.classes), USUAL_LAYERS)
+    copies = max((_copies(step) for step in plan.preparation), default=0)
     return Estimate(
         windows=len(windows),
         weights=bundle.weights.stat().st_size * HALF_PRECISION_FACTOR,
         activations=architecture.activation_bytes(windows.roi_size),
         sums=architecture.out_channels * live * depth * FLOAT32_BYTES,
-        image_and_labels=resampled + planes * math.prod(shape),
+        image_and_labels=resampled + layers * math.prod(shape) * label_dtype(card.classes).itemsize,
+        preparing=resampled + round(copies * image),
     )
 
 
-def fitting(needed: Estimate, placement: Placement, device: Device, computer: Device) -> Placement:
-    """The first step, from ``placement`` down, that fits into the memory that is free.
+def fitting(needed: Estimate, placement: Placement, device: Device, computer: Device) -> list[Placement]:
+    """The steps from ``placement`` down to the first that fits into the free memory of its device.
+
+    A computer that is short of memory itself is no reason to leave its GPU: the CPU would need more.
 
     Args:
         device: that of the placement.
         computer: the CPU, with the computer's memory.
 
+    Returns:
+        Every step, from ``placement`` itself to the one to use, which is the last.
+
     Raises:
-        OutOfMemory: even the smallest step needs more than all the memory that the computer has.
+        OutOfMemory: even that step needs more than all the memory that the computer has.
     """
-    while not _fits(needed, placement, device, computer):
-        smaller = placement.smaller()
-        if smaller is None:
-            break
-        placement = smaller
-    if placement.device == CPU and computer.total_bytes is not None:
-        wanted = needed.on_cpu(placement)
-        if wanted > computer.total_bytes:
-            raise OutOfMemory(
-                f"This volume needs about {wanted / GB:.1f} GB of memory",
-                why=f"the computer has {computer.total_bytes / GB:.1f} GB",
-                remedy="Segment only a part of it (--roi)",
-            )
-    return placement
+    steps = [placement]
+    while not _fits(needed, steps[-1], device, computer) and (smaller := steps[-1].smaller()) is not None:
+        steps.append(smaller)
+    wanted = needed.on_cpu(steps[-1])
+    if computer.total_bytes is not None and wanted > computer.total_bytes:
+        raise OutOfMemory(
+            f"This volume needs about {wanted / GB:.1f} GB of memory",
+            why=f"the computer has {computer.total_bytes / GB:.1f} GB",
+            remedy="Segment only a part of it (--roi)",
+        )
+    return steps
 
 
 def _fits(needed: Estimate, placement: Placement, device: Device, computer: Device) -> bool:
-    fits_computer = computer.free_bytes is None or needed.on_cpu(placement) <= computer.free_bytes
     if placement.device == CPU:
-        return fits_computer
-    fits_device = device.free_bytes is None or needed.on_device(placement) <= device.free_bytes
-    return fits_device and fits_computer
+        return computer.free_bytes is None or needed.on_cpu(placement) <= computer.free_bytes
+    return device.free_bytes is None or needed.on_device(placement) <= device.free_bytes
+
+
+def _copies(step: PreparationStep) -> float:
+    """How many float32 copies of the image a step makes for a moment; measured."""
+    match step:
+        case NormalizeIntensity(nonzero=True):
+            return 8.5
+        case ScaleIntensityRangePercentiles():
+            return 2.0
+        case NormalizeIntensity() | ScaleIntensity():
+            return 1.0
+    return 0.0
 
 
 def _model_grid(steps: tuple[PreparationStep, ...], shape: tuple[int, int, int], affine: np.ndarray) -> ModelGrid:

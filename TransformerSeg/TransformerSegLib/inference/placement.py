@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from TransformerSegLib.errors import OutOfMemory
-
-CPU = "cpu"
+from TransformerSegLib.inference.devices import CPU
 
 # What torch's allocators say: CUDA and its libraries, Apple's MPS, the CPU on Linux, macOS and Windows.
 _SAYINGS = (
@@ -63,6 +62,6 @@ def nothing_smaller() -> OutOfMemory:
     """The error for when every fallback failed."""
     return OutOfMemory(
         "The computer's memory does not suffice",
-        why="not even one window at a time on the CPU could be computed",
+        why="it ran out even in the smallest steps, on the CPU",
         remedy="Close other programs, or segment only a part of the volume (--roi)",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -27,7 +28,8 @@ class Progress:
         stage: what is being done.
         done: steps of this stage that are finished; for ``Stage.SEGMENT``: windows.
         total: steps of this stage; 0 where it is not known.
-        seconds_left: of the whole run, estimated; None while it cannot be.
+        seconds_left: until all windows are run, estimated; None while that cannot be told, and while what comes
+            after them is still to be done; 0 at the end of the run.
         note: a sentence that the user should read once (a fallback to less memory, say), or an empty string.
     """
 
@@ -41,8 +43,37 @@ class Progress:
 OnProgress = Callable[[Progress], None]
 
 
+class Pace:
+    """How long the windows that are left will take.
+
+    Args:
+        total: all windows of the run.
+
+    Attributes:
+        done: windows that are finished.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.done = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """From here on the run goes at another speed."""
+        self._done_before, self._since = self.done, time.monotonic()
+
+    def seconds_left(self, done: int) -> float | None:
+        """Estimated when another few windows are finished; None after the last one, since work other than theirs
+        may follow."""
+        self.done = done
+        if done == self.total:
+            return None
+        return (time.monotonic() - self._since) / (done - self._done_before) * (self.total - done)
+
+
 class CancelToken:
-    """Set from any thread; asked by the run after every window."""
+    """Set from any thread; asked by the run between its steps: before every layer of the network, and before every
+    row or slab that is prepared or restored."""
 
     def __init__(self) -> None:
         self._event = threading.Event()

@@ -53,11 +53,22 @@ class Crop:
     has_corners_outside: bool
 
     def cut(self, volume: Volume) -> Volume:
-        """The volume within the box, with its voxels in a copy of their own."""
+        """The volume within the box, with its voxels in a copy of their own.
+
+        Raises:
+            RegionRejected: all of them have the same value.
+        """
         start = np.array([extent.start for extent in self.box])
         affine = volume.affine.copy()
         affine[:3, 3] += affine[:3, :3] @ start
-        return Volume(np.ascontiguousarray(volume.array[self.box]), affine, volume.name, volume.modality)
+        array = np.ascontiguousarray(volume.array[self.box])
+        if array.min() == array.max():
+            raise RegionRejected(
+                f"Inside the region of interest all voxels of “{volume.name}” have the value {array.flat[0]:g}",
+                why="there is nothing to segment",
+                remedy="Move it onto the anatomy",
+            )
+        return Volume(array, affine, volume.name, volume.modality)
 
 
 @dataclass(frozen=True, eq=False)

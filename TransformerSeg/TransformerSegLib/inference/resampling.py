@@ -90,26 +90,28 @@ class RowInterpolator:
             block: (C, columns, depth): columns ``start`` and following, whole along the third axis.
 
         Yields:
-            Target row, target columns, and their values (C, columns, depth). Every target voxel comes once.
+            Target row, target columns, and their values (C, columns, depth). Every target voxel comes once; but
+            where memory ran out before the last of them, the block can be given again, also on another device.
         """
         import torch
 
         rows, columns, depth = self.axes
         stop = start + block.shape[1]
         block = depth.apply(block, 2, slice(None))
+        last_column = block[:, -1:].clone()
         if start > 0:
-            block = torch.cat((self._last_column.pop(row), block), dim=1)
-        if stop <= columns.upper[-1]:
-            self._last_column[row] = block[:, -1:].clone()
+            block = torch.cat((self._last_column[row].to(block), block), dim=1)
         targets = columns.between(start, stop)
         block = columns.apply(block, 1, targets, origin=max(start - 1, 0))
-        previous = self._last_row.get(start, block)
+        if targets.start < targets.stop:
+            previous = self._last_row.get(start, block).to(block)
+            ready = rows.between(row, row + 1)
+            for target in range(ready.start, ready.stop):
+                yield target, targets, torch.lerp(previous, block, float(rows.weight[target]))
         self._last_row[start] = block
-        if targets.start == targets.stop:
-            return
-        ready = rows.between(row, row + 1)
-        for target in range(ready.start, ready.stop):
-            yield target, targets, torch.lerp(previous, block, float(rows.weight[target]))
+        self._last_column.pop(row, None)
+        if stop <= columns.upper[-1]:
+            self._last_column[row] = last_column
 
 
 def axis_maps(

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from TransformerSegLib.bundles.plan import Activation, OutputPlan
 from TransformerSegLib.inference.discretising import Discretiser
 from TransformerSegLib.inference.model_grid import ModelGrid
+from TransformerSegLib.inference.placement import is_out_of_memory
 from TransformerSegLib.inference.progress import CancelToken
 from TransformerSegLib.inference.resampling import RowInterpolator, nearest_indices, row_positions
 from TransformerSegLib.inference.sliding_window import ScoreBlock
 
 if TYPE_CHECKING:
     import torch
+
+Result = TypeVar("Result")
 
 COLUMNS_AT_A_TIME = 32
 """Columns (of all classes, at full depth) that are worked on together: little memory, and near to the processor."""
@@ -33,7 +37,8 @@ def restore(
 
     Scores are activated on the model's grid. Linear: they are interpolated row by row and discretised at once.
     Nearest neighbour (asked for, or because the image was resampled so): they are discretised on the model's grid
-    first, which is all the same, and their numbers restored.
+    first, which is all the same, and their numbers restored. All this is done where the scores are, and on the CPU
+    where memory lacks there.
 
     Args:
         blocks: the model's scores; each is changed into labels as it comes, and let go.
@@ -43,32 +48,61 @@ def restore(
         ScoresNotFinite: a score is NaN.
         Cancelled: on the token's demand, between rows.
     """
-    rows = _activated_rows(blocks, output.activation, cancel or CancelToken())
-    if grid.resampled is None:
-        onto_input = [grid.onto_input(plane) for plane in numbers]
-        _discretise(rows, discretiser, onto_input)
-    elif output.nearest or output.restore_labels or grid.nearest:
+    cancel = cancel or CancelToken()
+    if grid.resampled is not None and (output.nearest or output.restore_labels or grid.nearest):
         on_model = np.zeros((discretiser.planes, *grid.shape), discretiser.dtype)
-        _discretise(rows, discretiser, list(on_model))
-        _restore_nearest(on_model, grid, numbers, cancel or CancelToken())
+        planes, interpolator = list(on_model), None
     else:
-        onto_input = [grid.onto_input(plane) for plane in numbers]
-        _discretise(_interpolated(rows, grid), discretiser, onto_input)
+        on_model = None
+        planes = [grid.onto_input(plane) for plane in numbers]
+        interpolator = None if grid.resampled is None else RowInterpolator(grid.input_axes())
+    for block in blocks:
+        with _one_thread():
+            rows = _activated_rows(block, output.activation, cancel)
+            _discretise(rows if interpolator is None else _interpolated(rows, interpolator), discretiser, planes)
+    if on_model is not None:
+        _restore_nearest(on_model, grid, numbers, cancel)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Do small pieces of work without torch's further threads: to wait for these costs more than they do.
+
+    Much more, tens of times, where other programs keep the processor busy. (The setting is the calling thread's own;
+    the network runs outside of it.)
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 Rows = Iterator[tuple[int, slice, "torch.Tensor"]]
 """Row, columns, and their scores (classes, columns, depth)."""
 
 
-def _activated_rows(blocks: Iterable[ScoreBlock], activation: Activation, cancel: CancelToken) -> Rows:
-    for block in blocks:
-        pieces = range(0, block.scores.shape[2], COLUMNS_AT_A_TIME)
-        for row in range(block.scores.shape[1]):
-            cancel.raise_if_cancelled()
-            for start in pieces:
-                scores = block.scores[:, row, start : start + COLUMNS_AT_A_TIME]
-                first = block.columns.start + start
-                yield block.rows.start + row, slice(first, first + scores.shape[1]), _activated(scores, activation)
+def _activated_rows(block: ScoreBlock, activation: Activation, cancel: CancelToken) -> Rows:
+    pieces = range(0, block.scores.shape[2], COLUMNS_AT_A_TIME)
+    for row in range(block.scores.shape[1]):
+        cancel.raise_if_cancelled()
+        for start in pieces:
+            scores = block.scores[:, row, start : start + COLUMNS_AT_A_TIME]
+            first = block.columns.start + start
+            activated = _or_on_the_cpu(lambda scores: _activated(scores, activation), scores)
+            yield block.rows.start + row, slice(first, first + scores.shape[1]), activated
+
+
+def _or_on_the_cpu(work: Callable[[torch.Tensor], Result], scores: torch.Tensor) -> Result:
+    try:
+        return work(scores)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    return work(scores.cpu())
 
 
 def _activated(scores: torch.Tensor, activation: Activation) -> torch.Tensor:
@@ -80,18 +114,27 @@ def _activated(scores: torch.Tensor, activation: Activation) -> torch.Tensor:
     return scores
 
 
-def _interpolated(rows: Rows, grid: ModelGrid) -> Rows:
+def _interpolated(rows: Rows, interpolator: RowInterpolator) -> Rows:
     """In float64 and then rounded, as MONAI does: where two classes meet half-way, the last bit decides."""
-    interpolator = RowInterpolator(grid.input_axes())
-    for row, columns, scores in rows:
+
+    def push(row: int, start: int, scores: torch.Tensor) -> Rows:
         exact = scores.double() if scores.device.type != "mps" else scores  # Apple's GPUs know no float64
-        for target_row, target_columns, values in interpolator.push(row, columns.start, exact):
+        for target_row, target_columns, values in interpolator.push(row, start, exact):
             yield target_row, target_columns, values.float()
+
+    for row, columns, scores in rows:
+        try:
+            yield from push(row, columns.start, scores)
+            continue
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        yield from push(row, columns.start, scores.cpu())  # all of it: what came already, comes again
 
 
 def _discretise(rows: Rows, discretiser: Discretiser, planes: list[np.ndarray]) -> None:
     for row, columns, scores in rows:
-        for plane, values in zip(planes, discretiser.numbers(scores), strict=True):
+        for plane, values in zip(planes, _or_on_the_cpu(discretiser.numbers, scores), strict=True):
             plane[row, columns] = values
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,13 +27,13 @@ from TransformerSegLib.inference.devices import AUTO, CPU, choose_device
 from TransformerSegLib.inference.discretising import Discretiser, discretiser, voxels_of_labels
 from TransformerSegLib.inference.grids import bring_together
 from TransformerSegLib.inference.memory import Estimate, estimate, fitting
-from TransformerSegLib.inference.placement import Placement
+from TransformerSegLib.inference.placement import Placement, is_out_of_memory, nothing_smaller
 from TransformerSegLib.inference.preparation import PreparedImage, prepare
-from TransformerSegLib.inference.progress import CancelToken, OnProgress, Progress, Stage
+from TransformerSegLib.inference.progress import CancelToken, OnProgress, Pace, Progress, Stage
 from TransformerSegLib.inference.region import Crop, Region
 from TransformerSegLib.inference.restoring import restore
 from TransformerSegLib.inference.segmentation import Segment, Segmentation
-from TransformerSegLib.inference.sliding_window import SlidingWindow
+from TransformerSegLib.inference.sliding_window import ScoreBlock, SlidingWindow
 from TransformerSegLib.inference.volume import Volume
 
 if TYPE_CHECKING:
@@ -49,11 +50,18 @@ class SegmentOptions:
         accept_mismatch: segment although the input is outside what the model's card allows.
         region: segment only inside it; None: the whole volume.
         batch_size: windows a forward pass; None: what the bundle says.
+
+    Raises:
+        ValueError: the batch size is less than 1.
     """
 
     accept_mismatch: bool = False
     region: Region | None = None
     batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ValueError(f"a batch holds at least one window, not {self.batch_size}")
 
 
 class Segmenter:
@@ -87,7 +95,7 @@ class Segmenter:
             volumes: one per input of the card, in its order. They are only read. Those on other grids than the first
                 are resampled onto it.
             on_progress: called in this thread.
-            cancel: takes effect within one batch of windows.
+            cancel: takes effect at the next layer of the network, or the next step of other work.
 
         Returns:
             Labels on the grid of the first volume.
@@ -100,29 +108,39 @@ class Segmenter:
             OutOfMemory: after every fallback.
             Cancelled: on the token's demand.
         """
-        run = _Run(self.bundle, self.options, on_progress, cancel or CancelToken())
-        inputs, crop, mismatches = self._inputs(volumes)
+        try:
+            return self._segmented(volumes, _Run(self.bundle, self.options, on_progress, cancel or CancelToken()))
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                raise nothing_smaller() from error
+            raise
+
+    def _segmented(self, volumes: Sequence[Volume], run: _Run) -> Segmentation:
+        inputs, crop, mismatches = self._inputs(volumes, run.cancel)
         run.tell(Stage.LOAD, 0, 1)
         placement = self._placement(inputs[0], run)
-        network = self._loaded(placement.device)
+        network = self._loaded()
         run.cancel.raise_if_cancelled()
         run.tell(Stage.PREPARE, 0, 1)
         image = prepare(inputs, self.bundle.plan.preparation, run.cancel)
         labels = run.labels(network, image, placement, volumes[0], crop)
         return run.segmentation(volumes, labels, mismatches)
 
-    def _inputs(self, volumes: Sequence[Volume]) -> tuple[tuple[Volume, ...], Crop | None, list[InputMismatch]]:
+    def _inputs(
+        self, volumes: Sequence[Volume], cancel: CancelToken
+    ) -> tuple[tuple[Volume, ...], Crop | None, list[InputMismatch]]:
         """Checked, on one grid, and cut to the region."""
         card = self.bundle.card
         check_number_of_inputs(volumes, card)
         for volume in volumes:
+            cancel.raise_if_cancelled()
             check_volume(volume)
+        cancel.raise_if_cancelled()
         together = bring_together(volumes)
+        cancel.raise_if_cancelled()
         crop = self.options.region.crop(together[0]) if self.options.region else None
         if crop is not None:
             together = tuple(crop.cut(volume) for volume in together)
-            for volume in together:
-                check_volume(volume)
         mismatches = _mismatches(volumes, together, card)
         if not self.options.accept_mismatch:
             raise_mismatches(mismatches)
@@ -131,17 +149,19 @@ class Segmenter:
     def _placement(self, volume: Volume, run: _Run) -> Placement:
         """What was asked for, or less where the estimate says that it would not fit; then that is told."""
         device, computer = choose_device(self._wanted_device), choose_device(CPU)
-        wanted = Placement(device.name, device.name, self.options.batch_size or self.bundle.plan.window.batch_size)
+        chosen = self.options.batch_size
+        batch_size = self.bundle.plan.window.batch_size if chosen is None else chosen
         run.needed = estimate(self.bundle, volume.array.shape, volume.affine)
-        placement = fitting(run.needed, wanted, device, computer)
-        if placement != wanted:
-            run.note(Stage.LOAD, placement.told_from(wanted))
-        return placement
+        steps = fitting(run.needed, Placement(device.name, device.name, batch_size), device, computer)
+        for before, after in pairwise(steps):
+            run.note(Stage.LOAD, after.told_from(before))
+        run.tell(Stage.LOAD, 0, 1, note=run.needed.in_words(steps[-1]))
+        return steps[-1]
 
-    def _loaded(self, device: str) -> torch.nn.Module:
+    def _loaded(self) -> torch.nn.Module:
         if self._network is None:
             self._network = self.bundle.network()
-        return self._network.to(device)
+        return self._network
 
 
 def _mismatches(given: Sequence[Volume], cut: Sequence[Volume], card: Card) -> list[InputMismatch]:
@@ -163,7 +183,6 @@ class _Run:
         self._options = options
         self._on_progress = on_progress
         self._started = time.monotonic()
-        self._first_window = 0.0
         self._notes: list[str] = []
         self._placement: Placement | None = None
         self.needed: Estimate | None = None
@@ -172,24 +191,34 @@ class _Run:
     def tell(self, stage: Stage, done: int, total: int, seconds_left: float | None = None, note: str = "") -> None:
         self._on_progress(Progress(stage, done, total, seconds_left, note))
 
-    def note(self, stage: Stage, sentence: str, total: int = 0) -> None:
+    def note(self, stage: Stage, sentence: str, done: int = 0, total: int = 0) -> None:
         self._notes.append(sentence)
-        self.tell(stage, 0, total, note=sentence)
+        self.tell(stage, done, total, note=sentence)
 
     def labels(
         self, network: torch.nn.Module, image: PreparedImage, placement: Placement, volume: Volume, crop: Crop | None
     ) -> tuple[np.ndarray, ...]:
         """Label layers on the volume's grid; nothing outside of the region."""
+        numbers = np.zeros((self._discretiser.planes, *volume.array.shape), self._discretiser.dtype)
+        inside = numbers if crop is None else numbers[:, *crop.box]
+        output = self._bundle.plan.output
+        blocks = self._blocks(network, image, placement)
+        restore(blocks, image.grid, output, self._discretiser, inside, self.cancel)
+        if crop is not None and crop.has_corners_outside:
+            inside *= self._options.region.inside(volume.affine, crop.box)
+        return self._discretiser.layers(numbers, self.cancel)
+
+    def _blocks(self, network: torch.nn.Module, image: PreparedImage, placement: Placement) -> Iterator[ScoreBlock]:
+        """The windows run, and that told. When all scores are handed out, only restoring is left."""
         self._placement = placement
-        total = 0
 
         def on_windows(done: int) -> None:
-            elapsed = time.monotonic() - self._first_window
-            self.tell(Stage.SEGMENT, done, total, elapsed / done * (total - done))
+            self.tell(Stage.SEGMENT, done, pace.total, pace.seconds_left(done))
 
         def on_smaller(before: Placement, after: Placement) -> None:
             self._placement = after
-            self.note(Stage.SEGMENT, after.told_from(before), total)
+            pace.restart()
+            self.note(Stage.SEGMENT, after.told_from(before), pace.done, pace.total)
 
         windows = SlidingWindow(
             network,
@@ -200,17 +229,10 @@ class _Run:
             on_smaller=on_smaller,
             cancel=self.cancel,
         )
-        total = len(windows.windows)
-        self._first_window = time.monotonic()
-        self.tell(Stage.SEGMENT, 0, total)
-        numbers = np.zeros((self._discretiser.planes, *volume.array.shape), self._discretiser.dtype)
-        inside = numbers if crop is None else numbers[:, *crop.box]
-        output = self._bundle.plan.output
-        restore(windows.blocks(), image.grid, output, self._discretiser, inside, self.cancel)
+        pace = Pace(len(windows.windows))
+        self.tell(Stage.SEGMENT, 0, pace.total)
+        yield from windows.blocks()
         self.tell(Stage.RESTORE, 0, 1)
-        if crop is not None and crop.has_corners_outside:
-            inside *= self._options.region.inside(volume.affine, crop.box)
-        return self._discretiser.layers(numbers)
 
     def segmentation(
         self,
@@ -221,12 +243,17 @@ class _Run:
         card = self._bundle.card
         voxel_ml = abs(float(np.linalg.det(volumes[0].affine[:3, :3]))) / MM3_PER_ML
         highest = max(definition.label for definition in card.classes)
-        counts = [voxels_of_labels(layer, highest) for layer in layers]
+        counts = []
+        for layer in layers:
+            self.cancel.raise_if_cancelled()
+            counts.append(voxels_of_labels(layer, highest))
         segments = tuple(
             Segment(definition, layer, float(counts[layer][definition.label] * voxel_ml))
             for position, definition in enumerate(card.classes)
             for layer in [self._discretiser.layer_of(position)]
         )
+        self.tell(Stage.RESTORE, 1, 1, seconds_left=0.0)
+        self.cancel.raise_if_cancelled()
         return Segmentation(
             layers,
             volumes[0].affine,

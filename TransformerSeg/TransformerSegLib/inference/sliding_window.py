@@ -9,6 +9,7 @@ coming window still touches.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
@@ -62,7 +63,7 @@ class SlidingWindow:
     """One run of a network over an image.
 
     Args:
-        network: (B, C, *roi) float32 → (B, classes, *roi); on ``placement.device``.
+        network: (B, C, *roi) float32 → (B, classes, *roi); it is moved to where it fits.
         on_windows: told after every batch how many windows are done.
         on_smaller: told when memory ran out and the run goes on with less: from where, to where.
     """
@@ -86,7 +87,7 @@ class SlidingWindow:
         self._on_windows = on_windows
         self._on_smaller = on_smaller
         self._cancel = cancel or CancelToken()
-        self._weights = importance(plan, self.windows, placement.device)
+        self._weights: torch.Tensor | None = None
         # The image's columns in pieces along its first two axes; a piece has sums from its first window to its last.
         self._rows, self._columns = (
             _cut(starts, size) for starts, size in zip(self.windows.starts[:2], self.windows.image_size, strict=False)
@@ -99,13 +100,15 @@ class SlidingWindow:
         Raises:
             BundleRejected: the network's output is not of its window's size.
             OutOfMemory: after every fallback.
-            Cancelled: on the token's demand, after any batch.
+            Cancelled: on the token's demand, between any two layers of the network.
         """
+        self._with_the_memory_there_is(self._move_in)
         corners, done = self.windows.corners(), 0
         while done < len(corners):
             self._cancel.raise_if_cancelled()
             batch = self._with_the_memory_there_is(lambda start=done: self._scores(corners[start:]))
             for corner, scores in zip(corners[done:], batch, strict=False):
+                self._cancel.raise_if_cancelled()
                 self._with_the_memory_there_is(lambda corner=corner, scores=scores: self._add(corner, scores))
                 if corner[2] == self.windows.starts[2][-1]:
                     yield from self._finished(corner)
@@ -125,6 +128,11 @@ class SlidingWindow:
                     raise nothing_smaller() from error
             self._go_on_with(smaller)  # outside of "except", whose traceback keeps what did not fit alive
 
+    def _move_in(self) -> None:
+        """The network and the weights onto the device."""
+        self._network.to(self.placement.device)
+        self._weights = importance(self._plan, self.windows, self.placement.device)
+
     def _go_on_with(self, placement: Placement) -> None:
         before, self.placement = self.placement, placement
         self._on_smaller(before, placement)
@@ -138,7 +146,7 @@ class SlidingWindow:
         import torch
 
         batch = [self._window(corner) for corner in corners[: self.placement.batch_size]]
-        with torch.no_grad():
+        with torch.no_grad(), _asking_between_layers(self._cancel, self._network):
             scores = self._network(torch.stack(batch).to(self.placement.device))
         if not isinstance(scores, torch.Tensor) or scores.shape[2:] != self.windows.roi_size:
             raise BundleRejected(
@@ -187,11 +195,13 @@ class SlidingWindow:
         for m, some_columns in enumerate(self._columns):
             for n, some_rows in enumerate(self._rows):
                 if columns.start <= some_columns.start < columns.stop and rows.start <= some_rows.start < rows.stop:
-                    yield from self._block(some_rows, some_columns, self._sums.pop((n, m)))
+                    yield from self._block(n, m)
 
-    def _block(self, rows: slice, columns: slice, sums: torch.Tensor) -> Iterator[ScoreBlock]:
-        """The sums divided, and without what lies in the padding."""
-        sums /= summed_importance(self.windows, self._weights, rows, columns, sums.device)
+    def _block(self, n: int, m: int) -> Iterator[ScoreBlock]:
+        """The sums of a piece divided, and without what lies in the padding."""
+        rows, columns = self._rows[n], self._columns[m]
+        self._with_the_memory_there_is(lambda: self._divide((n, m), rows, columns))
+        sums = self._sums.pop((n, m))
         (above, below), (left, right), (front, back) = self.windows.margins
         height, width, depth = self.windows.image_size
         inside_rows = overlap_of(rows, above, height - above - below)
@@ -200,3 +210,22 @@ class SlidingWindow:
             return
         scores = sums[:, inside_rows[0], inside_columns[0], front : depth - back]
         yield ScoreBlock(inside_rows[1], inside_columns[1], scores)
+
+    def _divide(self, piece: tuple[int, int], rows: slice, columns: slice) -> None:
+        sums = self._sums[piece]
+        sums /= summed_importance(self.windows, self._weights, rows, columns, sums.device)
+
+
+@contextmanager
+def _asking_between_layers(cancel: CancelToken, network: torch.nn.Module) -> Iterator[None]:
+    """A batch of many windows takes long: it is left where it is when the run is cancelled."""
+
+    def ask(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        cancel.raise_if_cancelled()
+
+    hooks = [module.register_forward_pre_hook(ask) for module in network.modules()]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

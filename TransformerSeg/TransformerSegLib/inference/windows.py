@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from TransformerSegLib.bundles.plan import Weighting, WindowPlan
+from TransformerSegLib.errors import VolumeTooSmall
 
 if TYPE_CHECKING:
     import torch
+
+SPARE_VOXELS = {"reflect": 1, "circular": 0}
+"""By how many voxels an image has to be larger than its padding, on each axis, where that repeats the image."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +62,33 @@ class Windows:
 
 
 def windows_over(shape: tuple[int, int, int], plan: WindowPlan) -> Windows:
-    """The windows that cover an image of this shape."""
-    roi_size = tuple(roi if roi > 0 else size for roi, size in zip(plan.roi_size, shape, strict=True))
-    missing = [max(roi - size, 0) for roi, size in zip(roi_size, shape, strict=True)]
+    """The windows that cover an image of this shape.
+
+    Raises:
+        VolumeTooSmall: it is to be padded with more of its own voxels than it has.
+    """
+    missing = [max(roi - size, 0) for roi, size in zip(plan.roi_size, shape, strict=True)]
     margins = tuple((gap // 2, gap - gap // 2) for gap in missing)
+    _check_padding(shape, margins, plan)
     image_size = tuple(size + gap for size, gap in zip(shape, missing, strict=True))
-    starts = tuple(map(_starts, image_size, roi_size, plan.overlap))
-    return Windows(roi_size, image_size, margins, starts)
+    starts = tuple(map(_starts, image_size, plan.roi_size, plan.overlap))
+    return Windows(plan.roi_size, image_size, margins, starts)
+
+
+def _check_padding(shape: tuple[int, int, int], margins: tuple[tuple[int, int], ...], plan: WindowPlan) -> None:
+    if plan.padding_mode not in SPARE_VOXELS:
+        return
+    spare = SPARE_VOXELS[plan.padding_mode]
+    if any(after + spare > size for size, (_, after) in zip(shape, margins, strict=True)):
+        raise VolumeTooSmall(
+            f"The volume, or the region of it, has only {_times(shape)} voxels at the model's spacing",
+            why=f"the model fills up its windows of {_times(plan.roi_size)} with copies of them, which do not suffice",
+            remedy=f"Give at least {_times(-(-(roi + 2 * spare) // 3) for roi in plan.roi_size)} voxels",
+        )
+
+
+def _times(numbers: Iterable[int]) -> str:
+    return "×".join(map(str, numbers))
 
 
 def _starts(size: int, roi: int, overlap: float) -> tuple[int, ...]:
