@@ -358,7 +358,7 @@ def test_the_output_is_checked_before_the_work(tmp_path: Path, monkeypatch: pyte
     assert ".seg.nrrd" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal that a program can open")
+@pytest.mark.skipif(sys.platform == "win32", reason="is stopped by other means there")
 @pytest.mark.parametrize(
     ("number", "code", "said"), [(signal.SIGINT, 130, "stopped; nothing was written."), (signal.SIGTERM, 143, "")]
 )
