@@ -37,6 +37,7 @@ _THREE_D_MANAGERS = (
     "vtkMRMLSegmentationsDisplayableManager3D",
 )
 _SURFACE = "Closed surface"
+_LABELMAP = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
 _FILL_OPACITY = 0.35
 _OUTLINE_PIXELS = 6
 # The 3D view shows what is behind and below the segments, this far from them.
@@ -97,7 +98,8 @@ def _show_segments(node: slicer.vtkMRMLSegmentationNode) -> None:
     """As smooth surfaces, in every view."""
     node.CreateClosedSurfaceRepresentation()
     display = node.GetDisplayNode()
-    display.SetPreferredDisplayRepresentationName2D(_SURFACE)
+    # Surfaces are smoothed: where two classes meet, they would overlap in a slice as the voxels do not.
+    display.SetPreferredDisplayRepresentationName2D(_LABELMAP)
     display.SetPreferredDisplayRepresentationName3D(_SURFACE)
     display.SetOpacity2DFill(_FILL_OPACITY)
     display.SetSliceIntersectionThickness(_OUTLINE_PIXELS)

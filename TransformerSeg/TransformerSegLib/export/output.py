@@ -12,7 +12,7 @@ from pathlib import Path
 
 from TransformerSegLib.errors import OutputRejected
 from TransformerSegLib.export.untouched import is_untouched
-from TransformerSegLib.inference.names import shown
+from TransformerSegLib.inference.names import is_text, shown
 
 OUTPUT_SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha", ".mrb")
 """Longer suffixes come before those they end in."""
@@ -94,14 +94,12 @@ def check_inputs_are_kept(written: Sequence[Path], read: Sequence[Path]) -> None
 
 def _check_name(path: Path) -> None:
     """ITK, which writes some of the formats, ends the process on a path that is no text."""
-    try:
-        os.fspath(path).encode()
-    except UnicodeEncodeError as error:
+    if not is_text(path):
         raise OutputRejected(
             f"“{shown(path)}” cannot be written to",
             why="the path to it is not written in UTF-8",
             remedy="Name an output in another folder",
-        ) from error
+        )
 
 
 def check_folder(folder: Path) -> None:

@@ -32,15 +32,22 @@ def path_for_itk(path: Path) -> str:
     Raises:
         UnreadableInput: it is no text: ITK ends the process on such a path.
     """
-    try:
-        os.fspath(path).encode()
-    except UnicodeEncodeError as error:
+    if not is_text(path):
         raise UnreadableInput(
             f"“{shown(path)}” cannot be read",
             why="the path to it is not written in UTF-8",
             remedy="Rename the file, or the folder that it lies in",
-        ) from error
+        )
     return os.fspath(path)
+
+
+def is_text(path: Path) -> bool:
+    """Whether a path can be written in UTF-8."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _shown(character: str) -> str:
