@@ -13,6 +13,7 @@ from TransformerSegLib.bundles.card import Card, InputChannel, Requirements, Seg
 from TransformerSegLib.errors import (
     EmptyVolume,
     FieldOfViewMismatch,
+    FieldOfViewTooLarge,
     InputMismatch,
     ModalityMismatch,
     NonFiniteVoxels,
@@ -227,11 +228,17 @@ def test_spacing_outside_the_cards_range_is_a_mismatch_on_any_axis(spacing, fits
 
 
 @pytest.mark.parametrize(
-    ("size", "remedy"), [((6, 16), None), ((6, 12), "--roi"), ((6.5, 20), "shows more"), ((16, 16), "shows more")]
+    ("size", "kind", "remedy"),
+    [
+        ((6, 16), None, None),
+        ((6, 12), FieldOfViewTooLarge, "--roi"),
+        ((6.5, 20), FieldOfViewMismatch, "shows more"),
+        ((16, 16), FieldOfViewMismatch, "shows more"),
+    ],
 )
-def test_a_field_of_view_outside_the_cards_range_is_a_mismatch_on_any_axis(size, remedy):
+def test_a_field_of_view_outside_the_cards_range_is_a_mismatch_on_any_axis(size, kind, remedy):
     findings = check_against_card([volume()], card(field_of_view_mm=size))
-    assert [type(finding) for finding in findings] == ([FieldOfViewMismatch] if remedy else [])
+    assert [type(finding) for finding in findings] == ([kind] if kind else [])
     assert all("“a” is 6×7×16 mm" in finding.what and remedy in finding.remedy for finding in findings)
     assert all("--accept-mismatch" in finding.remedy for finding in findings)
 

@@ -348,6 +348,21 @@ def test_only_the_region_of_a_whole_head_is_segmented(tmp_path: Path, monkeypatc
         assert 2 * both / (np.count_nonzero(cut == label) + np.count_nonzero(alone == label)) > 0.99
 
 
+def test_a_preset_is_what_the_windows_overlap_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    report = tmp_path / "report.json"
+    arguments = ["segment", SAMPLE, "--output", tmp_path / "a.seg.nrrd", "--report", report]
+    for preset, overlap in (("fast", 0.25), ("best", 0.625), (None, 0.5)):
+        chosen = ["--preset", preset, "--overwrite"] if preset else ["--overwrite"]
+        assert run([*arguments, *chosen], monkeypatch) == 0
+        options = json.loads(report.read_text(encoding="utf-8"))["provenance"]["options"]
+        assert [options["preset"], options["overlap"]] == [preset or "standard", [overlap] * 3]
+
+
+def test_a_preset_that_there_is_not_ends_with_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    assert run(["segment", SAMPLE, "--output", tmp_path / "a.seg.nrrd", "--preset", "fastest"], monkeypatch) == 2
+    assert "standard" in capsys.readouterr().err
+
+
 def test_a_wrong_option_ends_with_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     assert run(["segment", SAMPLE, "--output", tmp_path / "a.seg.nrrd", "--fast"], monkeypatch) == 2
     assert "--fast" in capsys.readouterr().err

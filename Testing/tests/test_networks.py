@@ -6,6 +6,7 @@ import re
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from TransformerSegLib.errors import BundleRejected
 from TransformerSegLib.networks.registry import ARCHITECTURES, architecture_for, build, configured
@@ -119,6 +120,28 @@ def test_a_network_of_the_size_of_the_published_ones_has_their_number_of_paramet
     for parameters, (architecture, arguments) in published.items():
         outline = configured(architecture, arguments).outline()
         assert sum(t.numel() for t in outline.values() if t.is_floating_point()) == parameters
+
+
+@pytest.mark.parametrize(
+    ("architecture", "arguments", "window"),
+    [
+        ("SwinUNETR", {**SWIN, "window_size": 4}, (32, 64, 32)),
+        ("SwinUNETR", {"in_channels": 4, "out_channels": 3, "feature_size": 48}, (96, 96, 96)),
+        ("SwinUNETR", {**SWIN, "feature_size": 24, "use_v2": True}, (96, 64, 96)),
+        ("SwinUNETR", {**SWIN, "depths": [1, 2, 3, 1], "num_heads": [1, 2, 4, 8], "window_size": [7, 5, 3]}, (64,) * 3),
+        ("UNETR", UNETR, (32, 32, 48)),
+        ("UNETR", {"in_channels": 1, "out_channels": 14, "img_size": 96}, (96, 96, 96)),
+        ("UNETR", {**UNETR, "res_block": False, "conv_block": False, "proj_type": "perceptron"}, (32, 32, 48)),
+    ],
+)
+def test_the_operations_of_a_network_are_those_that_torch_counts(architecture: str, arguments: dict, window: tuple):
+    network = configured(architecture, arguments)
+    with torch.device("cpu"):
+        module = network.module().eval().to("meta")
+    image = torch.empty(1, network.in_channels, *window, device="meta")
+    with FlopCounterMode(display=False) as counted, torch.no_grad():
+        module(image)
+    assert network.operations(window) == pytest.approx(counted.get_total_flops(), rel=1e-6)
 
 
 def test_a_network_too_large_for_any_machine_is_refused_before_memory_is_taken():

@@ -35,6 +35,8 @@ from TransformerSegLib.errors import (
     SpacingMismatch,
     WrongNumberOfInputs,
 )
+from TransformerSegLib.inference.memory import estimate
+from TransformerSegLib.inference.presets import Preset
 from TransformerSegLib.inference.progress import CancelToken, Progress, Stage
 from TransformerSegLib.inference.region import read_region
 from TransformerSegLib.inference.segmenter import Segmenter, SegmentOptions
@@ -128,7 +130,7 @@ def test_a_network_too_large_for_a_batch_goes_on_with_less_and_it_is_noted(bundl
         if len(inputs[0]) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    segmenter._loaded().register_forward_pre_hook(refuse_batches)
+    segmenter._network.loaded().register_forward_pre_hook(refuse_batches)
     segmentation = segmenter.segment([oblique_volume()], told.append)
     notes = [progress.note for progress in told if progress.note and progress.stage is Stage.SEGMENT]
     assert ["2 windows" in notes[0], "1 window" in notes[1], len(notes)] == [True, True, 2]
@@ -148,7 +150,7 @@ def test_after_a_fallback_progress_stays_where_it_was_and_time_left_is_of_the_ne
         if len(batches) == 2:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    segmenter._loaded().register_forward_pre_hook(slow_then_refused)
+    segmenter._network.loaded().register_forward_pre_hook(slow_then_refused)
     segmenter.segment([oblique_volume()], told.append)
     windows = [progress for progress in told if progress.stage is Stage.SEGMENT]
     (fallback,) = [number for number, progress in enumerate(windows) if progress.note]
@@ -161,7 +163,7 @@ def test_after_a_fallback_progress_stays_where_it_was_and_time_left_is_of_the_ne
 @pytest.mark.parametrize("function", ["mean", "zeros", "softmax"])
 def test_memory_that_runs_out_for_good_is_an_error_with_a_remedy_wherever_it_happens(bundle, function):
     segmenter = Segmenter(bundle, "cpu")
-    segmenter._loaded()
+    segmenter._network.loaded()
     with MemoryRunsOut(function, times=10**6), pytest.raises(OutOfMemory, match="--roi"):
         segmenter.segment([oblique_volume()])
 
@@ -175,10 +177,70 @@ def test_a_batch_of_no_window_is_refused():
 def test_the_network_is_loaded_once_and_a_second_call_gives_the_same(bundle):
     segmenter = Segmenter(bundle, "cpu")
     first = segmenter.segment([oblique_volume()])
-    network = segmenter._network
+    network = segmenter._network.loaded()
     second = segmenter.segment([oblique_volume()])
-    assert segmenter._network is network
+    assert segmenter._network.loaded() is network
     assert np.array_equal(first.layers[0], second.layers[0])
+
+
+@pytest.mark.parametrize("loaded_before", [False, True])
+def test_other_options_share_the_network_whoever_loads_it(bundle, loaded_before: bool):
+    segmenter = Segmenter(bundle, "cpu", SegmentOptions(batch_size=3))
+    if loaded_before:
+        segmenter.segment([oblique_volume()])
+    fast = segmenter.with_options(SegmentOptions(batch_size=1))
+    assert fast.segment([oblique_volume()]).provenance["options"]["batch_size"] == 1
+    assert segmenter.segment([oblique_volume()]).provenance["options"]["batch_size"] == 3
+    assert segmenter._network.loaded() is fast._network.loaded()
+
+
+@pytest.mark.parametrize(
+    ("preset", "overlap"),
+    [(Preset.STANDARD, [0.5, 0.25, 0.25]), (Preset.FAST, [0.25] * 3), (Preset.BEST, [0.625] * 3)],
+)
+def test_a_preset_is_the_overlap_of_the_windows_and_stands_in_the_provenance(bundle, preset: Preset, overlap: list):
+    """The result is MONAI's with that overlap."""
+    volume = oblique_volume()
+    segmentation = Segmenter(bundle, "cpu", SegmentOptions(preset=preset)).segment([volume])
+    plan = replace(bundle.plan, window=replace(bundle.plan.window, overlap=tuple(overlap)))
+    assert np.array_equal(segmentation.layers[0], by_monai(as_metatensor([volume]), plan, bundle.network()))
+    assert segmentation.provenance["options"]["preset"] == preset.value
+    assert segmentation.provenance["options"]["overlap"] == overlap
+    windows = estimate(bundle, volume.array.shape, volume.affine, preset).windows
+    assert segmentation.provenance["windows"] == windows
+
+
+def test_only_the_classes_that_are_wanted_are_left(bundle):
+    segmentation = Segmenter(bundle, "cpu").segment([oblique_volume()])
+    before = segmentation.layers[0].copy()
+    only = segmentation.of_classes(["second"])
+    assert [segment.definition.name for segment in only.segments] == ["second"]
+    assert np.array_equal(only.layers[0], np.where(before == 2, 2, 0))
+    assert only.layers[0].any()
+    assert only.layers[0].dtype == before.dtype
+    assert np.array_equal(segmentation.layers[0], before)
+    assert only.provenance["options"]["classes"] == ["second"]
+    assert only.segments[0].volume_ml == segmentation.segments[1].volume_ml
+    assert "classes" not in segmentation.provenance["options"]
+
+
+def test_of_classes_that_overlap_only_the_layers_of_those_that_are_wanted_are_left(overlapping):
+    first = oblique_volume()
+    segmentation = Segmenter(overlapping, "cpu").segment([first, replace(first, name="FLAIR")])
+    assert len(segmentation.layers) > 1
+    last = segmentation.segments[-1]
+    only = segmentation.of_classes({last.definition.name})
+    assert len(only.layers) == 1
+    assert np.array_equal(only.mask(only.segments[0]), segmentation.mask(last))
+    everything = segmentation.of_classes([segment.definition.name for segment in segmentation.segments])
+    for segment, same in zip(segmentation.segments, everything.segments, strict=True):
+        assert np.array_equal(segmentation.mask(segment), everything.mask(same))
+
+
+@pytest.mark.parametrize("names", [[], ["third"], ["first", "third"]])
+def test_no_class_and_classes_that_the_model_does_not_have_are_refused(bundle, names: list[str]):
+    with pytest.raises(ValueError, match="first, second"):
+        Segmenter(bundle, "cpu").segment([oblique_volume()]).of_classes(names)
 
 
 def test_the_volumes_are_only_read(bundle):

@@ -70,6 +70,10 @@ class WrongNumberOfInputs(InputRejected):
     """The model needs another number of input volumes."""
 
 
+class ClassUnknown(InputRejected):
+    """None of the model's classes is wanted, or one that the model does not have."""
+
+
 class GridMismatch(InputRejected):
     """The inputs of a several-input model do not lie on grids that can be brought together."""
 
@@ -98,6 +102,10 @@ class FieldOfViewMismatch(InputMismatch):
     """The volume is much larger or smaller than what the model was trained on."""
 
 
+class FieldOfViewTooLarge(FieldOfViewMismatch):
+    """The volume is much larger than what the model was trained on: a whole head for one structure in it."""
+
+
 class BundleRejected(TransformerSegError):
     """The model's bundle is incomplete, damaged, or asks for something that is not on the allow-list."""
 
@@ -116,6 +124,14 @@ class OutOfMemory(TransformerSegError):
 
 class ScoresNotFinite(TransformerSegError):
     """The network's scores are NaN: its weights are damaged, or the device computes wrongly."""
+
+
+class ProposalDamaged(TransformerSegError):
+    """What was kept of a run's result, to tell a person's voxels from the model's, cannot be read."""
+
+
+class PackagesMissing(TransformerSegError):
+    """Python packages that a run takes are not installed, and could not be."""
 
 
 class TrainingDataRejected(TransformerSegError):

@@ -11,6 +11,7 @@ from TransformerSegLib.bundles.card import Card
 from TransformerSegLib.errors import (
     EmptyVolume,
     FieldOfViewMismatch,
+    FieldOfViewTooLarge,
     InputMismatch,
     ModalityMismatch,
     NonFiniteVoxels,
@@ -255,12 +256,14 @@ def _field_of_view_findings(volume: Volume, card: Card) -> list[InputMismatch]:
     if bounds is None or _all_within(volume.extent, bounds):
         return []
     size = _times(f"{length:.0f}" for length in volume.extent)
-    if max(volume.extent) > bounds[1]:
+    too_large = max(volume.extent) > bounds[1]
+    if too_large:
         remedy = f"Give only the part around what is to be segmented with --roi, or {ACCEPT} to segment all of it"
     else:
         remedy = f"Give a volume that shows more, or {ACCEPT} to segment this one nevertheless"
+    kind = FieldOfViewTooLarge if too_large else FieldOfViewMismatch
     return [
-        FieldOfViewMismatch(
+        kind(
             f"“{volume.name}” is {size} mm",
             why=f"“{card.title}” was trained on volumes of {_range(bounds)} a side",
             remedy=remedy,

@@ -46,11 +46,23 @@ def bring_together(volumes: Sequence[Volume]) -> tuple[Volume, ...]:
     return (first, *(_brought_onto(first, other) for other in others))
 
 
+def check_together(volumes: Sequence[Volume]) -> None:
+    """Whether ``bring_together`` will take these volumes; looks at their grids and at a sample of the first one.
+
+    Raises:
+        GridMismatch: as ``bring_together`` says.
+    """
+    first, *others = volumes
+    for other in others:
+        if not _on_same_grid(first, other):
+            _check_spacings(first, other)
+            _check_overlap(first, other)
+
+
 def _brought_onto(first: Volume, other: Volume) -> Volume:
     if _on_same_grid(first, other):
         return other
-    _check_spacings(first, other)
-    _check_overlap(first, other)
+    check_together((first, other))
     return _resampled(first, other)
 
 

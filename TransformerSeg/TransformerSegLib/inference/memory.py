@@ -22,6 +22,7 @@ from TransformerSegLib.inference.discretising import label_dtype
 from TransformerSegLib.inference.model_grid import ModelGrid
 from TransformerSegLib.inference.orientation import reorientation
 from TransformerSegLib.inference.placement import Placement
+from TransformerSegLib.inference.presets import Preset
 from TransformerSegLib.inference.sliding_window import LENGTH_OF_A_PIECE
 from TransformerSegLib.inference.windows import windows_over
 from TransformerSegLib.networks.registry import configured
@@ -74,16 +75,19 @@ class Estimate:
         return f"{windows}, about {self.on_cpu(placement) / GB:.1f} GB of memory{where}."
 
 
-def estimate(bundle: Bundle, shape: tuple[int, int, int], affine: np.ndarray) -> Estimate:
+def estimate(
+    bundle: Bundle, shape: tuple[int, int, int], affine: np.ndarray, preset: Preset = Preset.STANDARD
+) -> Estimate:
     """Estimate a run over a volume of this shape and place. Loads neither torch nor weights.
 
     Args:
         shape: (I, J, K) of the input, after it was cut to a region.
         affine: 4×4, index → RAS in mm.
+        preset: how much the windows overlap.
     """
     plan, card = bundle.plan, bundle.card
     grid = _model_grid(plan.preparation, shape, affine)
-    windows = windows_over(grid.shape, plan.window)
+    windows = windows_over(grid.shape, preset.window(plan.window))
     architecture = configured(plan.network.architecture, plan.network.arguments)
     rows, columns, depth = windows.image_size
     height, width, _ = windows.roi_size

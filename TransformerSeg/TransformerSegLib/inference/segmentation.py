@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from TransformerSegLib.bundles.card import SegmentClass
+from TransformerSegLib.bundles.card import MAXIMUM_LABEL, SegmentClass
+from TransformerSegLib.inference.slabs import slabs
 
 
 @dataclass(frozen=True)
@@ -58,3 +59,41 @@ class Segmentation:
     def mask(self, segment: Segment) -> np.ndarray:
         """Boolean (I, J, K): the voxels of one segment."""
         return self.layers[segment.layer] == segment.definition.label
+
+    def of_classes(self, names: Collection[str]) -> Segmentation:
+        """Only the classes of these names: the voxels of all others become background.
+
+        Args:
+            names: as in the model's card; their order does not matter.
+
+        Returns:
+            with new layers, as many as still hold a class; the provenance says which classes were wanted.
+
+        Raises:
+            ValueError: no name is given, or one is not among the segments'.
+        """
+        known = {segment.definition.name for segment in self.segments}
+        if not names or not known.issuperset(names):
+            raise ValueError(f"“{', '.join(names)}” are not classes among “{', '.join(sorted(known))}”")
+        wanted = [segment for segment in self.segments if segment.definition.name in names]
+        old_layers = sorted({segment.layer for segment in wanted})
+        layers = []
+        for number in old_layers:
+            labels = [segment.definition.label for segment in wanted if segment.layer == number]
+            layers.append(_only(labels, self.layers[number]))
+        options = {**self.provenance.get("options", {}), "classes": [segment.definition.name for segment in wanted]}
+        return replace(
+            self,
+            layers=tuple(layers),
+            segments=tuple(replace(segment, layer=old_layers.index(segment.layer)) for segment in wanted),
+            provenance={**self.provenance, "options": options},
+        )
+
+
+def _only(labels: list[int], layer: np.ndarray) -> np.ndarray:
+    kept = np.zeros(MAXIMUM_LABEL + 1, layer.dtype)
+    kept[labels] = labels
+    result = np.empty_like(layer)
+    for rows in slabs(layer.shape):
+        kept.take(layer[rows], out=result[rows], mode="clip")  # other modes make a copy
+    return result

@@ -29,6 +29,7 @@ from TransformerSegLib.inference.grids import bring_together
 from TransformerSegLib.inference.memory import Estimate, estimate, fitting
 from TransformerSegLib.inference.placement import Placement, is_out_of_memory, nothing_smaller
 from TransformerSegLib.inference.preparation import PreparedImage, prepare
+from TransformerSegLib.inference.presets import Preset
 from TransformerSegLib.inference.progress import CancelToken, OnProgress, Pace, Progress, Stage
 from TransformerSegLib.inference.region import Crop, Region
 from TransformerSegLib.inference.restoring import restore
@@ -50,6 +51,7 @@ class SegmentOptions:
         accept_mismatch: segment although the input is outside what the model's card allows.
         region: segment only inside it; None: the whole volume.
         batch_size: windows a forward pass; None: what the bundle says.
+        preset: how much the windows overlap.
 
     Raises:
         ValueError: the batch size is less than 1.
@@ -58,6 +60,7 @@ class SegmentOptions:
     accept_mismatch: bool = False
     region: Region | None = None
     batch_size: int | None = None
+    preset: Preset = Preset.STANDARD
 
     def __post_init__(self) -> None:
         if self.batch_size is not None and self.batch_size < 1:
@@ -81,7 +84,14 @@ class Segmenter:
         self.bundle = bundle
         self.options = options or SegmentOptions()
         self._wanted_device = device
-        self._network: torch.nn.Module | None = None
+        self._network = _SharedNetwork(bundle)
+
+    def with_options(self, options: SegmentOptions) -> Segmenter:
+        """The same model on the same device with other options. The network is one for both, so that they may not
+        run at the same time."""
+        other = Segmenter(self.bundle, self._wanted_device, options)
+        other._network = self._network
+        return other
 
     def segment(
         self,
@@ -119,7 +129,7 @@ class Segmenter:
         inputs, crop, mismatches = self._inputs(volumes, run.cancel)
         run.tell(Stage.LOAD, 0, 1)
         placement = self._placement(inputs[0], run)
-        network = self._loaded()
+        network = self._network.loaded()
         run.cancel.raise_if_cancelled()
         run.tell(Stage.PREPARE, 0, 1)
         image = prepare(inputs, self.bundle.plan.preparation, run.cancel)
@@ -151,16 +161,24 @@ class Segmenter:
         device, computer = choose_device(self._wanted_device), choose_device(CPU)
         chosen = self.options.batch_size
         batch_size = self.bundle.plan.window.batch_size if chosen is None else chosen
-        run.needed = estimate(self.bundle, volume.array.shape, volume.affine)
+        run.needed = estimate(self.bundle, volume.array.shape, volume.affine, self.options.preset)
         steps = fitting(run.needed, Placement(device.name, device.name, batch_size), device, computer)
         for before, after in pairwise(steps):
             run.note(Stage.LOAD, after.told_from(before))
         run.tell(Stage.LOAD, 0, 1, note=run.needed.in_words(steps[-1]))
         return steps[-1]
 
-    def _loaded(self) -> torch.nn.Module:
+
+class _SharedNetwork:
+    """A bundle's network, loaded when it is first asked for."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+        self._network: torch.nn.Module | None = None
+
+    def loaded(self) -> torch.nn.Module:
         if self._network is None:
-            self._network = self.bundle.network()
+            self._network = self._bundle.network()
         return self._network
 
 
@@ -181,6 +199,7 @@ class _Run:
         self.cancel = cancel
         self._bundle = bundle
         self._options = options
+        self._window = options.preset.window(bundle.plan.window)
         self._on_progress = on_progress
         self._started = time.monotonic()
         self._notes: list[str] = []
@@ -223,7 +242,7 @@ class _Run:
         windows = SlidingWindow(
             network,
             image,
-            self._bundle.plan.window,
+            self._window,
             placement,
             on_windows=on_windows,
             on_smaller=on_smaller,
@@ -263,7 +282,7 @@ class _Run:
         )
 
     def _provenance(self, volumes: Sequence[Volume], mismatches: Sequence[InputMismatch]) -> dict[str, object]:
-        card, window, region = self._bundle.card, self._bundle.plan.window, self._options.region
+        card, window, region = self._bundle.card, self._window, self._options.region
         placement = self._placement
         return {
             "model": card.name,
@@ -273,6 +292,7 @@ class _Run:
             "inputs": [volume.name for volume in volumes],
             "device": placement.device,
             "options": {
+                "preset": self._options.preset.value,
                 "batch_size": placement.batch_size,
                 "window": list(window.roi_size),
                 "overlap": list(window.overlap),

@@ -69,6 +69,11 @@ class Architecture(Arguments, ABC):
         """
 
     @abstractmethod
+    def operations(self, roi_size: tuple[int, int, int]) -> float:
+        """Floating-point operations of one forward pass over one window: those of its matrix products and
+        convolutions, beside which all others are few."""
+
+    @abstractmethod
     def module(self) -> torch.nn.Module:
         """The network with random weights. Input: (B, in_channels, *window) float32; output: (B, out_channels, …)."""
 

@@ -9,12 +9,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from TransformerSegLib.errors import BundleRejected
-
-EXPRESSION_SIGN = "$"
-"""A text that begins with it is Python code to MONAI. Here it is never run."""
-
-QUOTED_CHARACTERS = 80
-"""How much of a file's own text an error repeats."""
+from TransformerSegLib.networks.file_text import EXPRESSION_SIGN, quoted
 
 
 def _spelled_out_true(value: object) -> object:
@@ -23,13 +18,6 @@ def _spelled_out_true(value: object) -> object:
 
 
 Flag = Annotated[bool, BeforeValidator(_spelled_out_true)]
-
-
-def quoted(value: object) -> str:
-    """A value from a file, short enough and free of control characters, in quotation marks."""
-    text = value if isinstance(value, str) else repr(value)
-    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
-    return f"“{line}”" if len(line) <= QUOTED_CHARACTERS else f"“{line[:QUOTED_CHARACTERS]}…”"
 
 
 class Arguments(BaseModel):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from TransformerSegLib.errors import BundleRejected
 from TransformerSegLib.networks.architecture import Architecture
-from TransformerSegLib.networks.arguments import quoted
+from TransformerSegLib.networks.file_text import quoted
 from TransformerSegLib.networks.swin_unetr import SwinUNETR
 from TransformerSegLib.networks.unetr import UNETR
 

@@ -15,6 +15,15 @@ from pydantic import Field, model_validator
 from TransformerSegLib.errors import BundleRejected
 from TransformerSegLib.networks.architecture import FLOAT32_BYTES, WORKSPACE_BYTES, Architecture, Rate
 from TransformerSegLib.networks.arguments import Flag
+from TransformerSegLib.networks.operations import (
+    UPSAMPLED,
+    attention,
+    convolution,
+    joining,
+    linear,
+    perceptron,
+    two_convolutions,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -93,15 +102,48 @@ class SwinUNETR(Architecture):
             return f"one of its sides must be longer than {SIDE_MULTIPLE}, for a single voxel cannot be normalised"
         return None
 
+    @property
+    def _window_sides(self) -> tuple[int, int, int]:
+        return (self.window_size,) * 3 if isinstance(self.window_size, int) else self.window_size
+
     def activation_bytes(self, roi_size: tuple[int, int, int]) -> int:
         """The larger of two peaks: the attention of the first stage, or the last block of the decoder."""
         voxels, tokens = math.prod(roi_size), [side // self.patch_size for side in roi_size]
-        sides = (self.window_size,) * 3 if isinstance(self.window_size, int) else self.window_size
+        sides = self._window_sides
         blocks = math.prod(math.ceil(token / side) for token, side in zip(tokens, sides, strict=True))
         attention = blocks * self.num_heads[0] * math.prod(sides) ** 2 * FLOAT32_BYTES
         features = self.feature_size * voxels * FLOAT32_BYTES
         peak = max(ATTENTION_COPIES * attention + EARLY_FEATURES * features, DECODER_FEATURES * features)
         return round(peak) + WORKSPACE_BYTES
+
+    def operations(self, roi_size: tuple[int, int, int]) -> float:
+        voxels = float(math.prod(roi_size))
+        return self._encoder_operations(roi_size) + self._decoder_operations(voxels)
+
+    def _encoder_operations(self, roi_size: tuple[int, int, int]) -> float:
+        """Patch embedding, and four stages of blocks, each with a merging of patches behind it."""
+        grid = [side // self.patch_size for side in roi_size]
+        total = convolution(math.prod(grid), self.in_channels, self.feature_size, self.patch_size)
+        for stage, depth in enumerate(self.depths):
+            features, tokens = self.feature_size * 2**stage, math.prod(grid)
+            # A window is no longer than the grid; the grid is filled up to whole windows.
+            sides = [min(side, length) for side, length in zip(self._window_sides, grid, strict=True)]
+            filled = math.prod(math.ceil(length / side) * side for length, side in zip(grid, sides, strict=True))
+            block = attention(filled, math.prod(sides), features)
+            block += perceptron(tokens, features, int(features * self.mlp_ratio))
+            total += depth * block + (two_convolutions(tokens, features, features) if self.use_v2 else 0.0)
+            total += linear(tokens / UPSAMPLED, UPSAMPLED * features, 2 * features)
+            grid = [length // 2 for length in grid]
+        return total
+
+    def _decoder_operations(self, voxels: float) -> float:
+        """From full resolution (level 0) to a 32nd of it (level 5): what comes from the encoder, and going back up."""
+        size = self.feature_size
+        features = [size, size, 2 * size, 4 * size, 8 * size, 16 * size]
+        levels = [voxels / UPSAMPLED**level for level in range(len(features))]
+        total = two_convolutions(voxels, self.in_channels, size) + linear(voxels, size, self.out_channels)
+        total += sum(two_convolutions(levels[level], features[level], features[level]) for level in (1, 2, 3, 5))
+        return total + sum(joining(levels[level], features[level + 1], features[level]) for level in range(5))
 
     def module(self) -> torch.nn.Module:
         from monai.networks import nets

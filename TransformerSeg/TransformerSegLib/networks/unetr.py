@@ -12,12 +12,25 @@ from pydantic import Field, model_validator
 
 from TransformerSegLib.networks.architecture import FLOAT32_BYTES, WORKSPACE_BYTES, Architecture, Rate
 from TransformerSegLib.networks.arguments import Flag
+from TransformerSegLib.networks.operations import (
+    UPSAMPLED,
+    attention,
+    convolution,
+    joining,
+    linear,
+    perceptron,
+    two_convolutions,
+    upsampling,
+)
 
 if TYPE_CHECKING:
     import torch
 
 PATCH_SIDE = 16
 """Voxels: the side of the cube that becomes one token."""
+
+TRANSFORMER_BLOCKS = 12
+"""In every UNETR."""
 
 DECODER_FEATURES, OTHER_FEATURES = 6.1, 42.0
 """Fitted peak, in full-resolution maps: per feature of ``feature_size``, and whatever that is."""
@@ -78,6 +91,30 @@ class UNETR(Architecture):
     def activation_bytes(self, roi_size: tuple[int, int, int]) -> int:
         maps = DECODER_FEATURES * self.feature_size + OTHER_FEATURES
         return round(maps * math.prod(roi_size) * FLOAT32_BYTES) + WORKSPACE_BYTES
+
+    def operations(self, roi_size: tuple[int, int, int]) -> float:
+        voxels, residual = float(math.prod(roi_size)), self.res_block
+        tokens = voxels / PATCH_SIDE**3
+        block = attention(tokens, int(tokens), self.hidden_size)
+        block += perceptron(tokens, self.hidden_size, self.mlp_dim)
+        total = convolution(tokens, self.in_channels, self.hidden_size, PATCH_SIDE) + TRANSFORMER_BLOCKS * block
+        # Level 0 is full resolution, level 4 that of the tokens; each level has twice the features of the one before.
+        features = [self.feature_size * 2**level for level in range(4)] + [self.hidden_size]
+        levels = [voxels / UPSAMPLED**level for level in range(5)]
+        total += two_convolutions(voxels, self.in_channels, features[0], residual)
+        total += sum(self._encoder_operations(tokens, features[level], 4 - level) for level in (1, 2, 3))
+        total += sum(joining(levels[level], features[level + 1], features[level], residual) for level in range(4))
+        return total + linear(voxels, features[0], self.out_channels)
+
+    def _encoder_operations(self, tokens: float, features: int, steps: int) -> float:
+        """The transformer's features, brought so many times to twice the resolution."""
+        total = upsampling(tokens, self.hidden_size, features)
+        for step in range(1, steps):
+            voxels = tokens * UPSAMPLED**step
+            total += upsampling(voxels, features, features)
+            if self.conv_block:
+                total += two_convolutions(voxels * UPSAMPLED, features, features, self.res_block)
+        return total
 
     def module(self) -> torch.nn.Module:
         from monai.networks import nets
