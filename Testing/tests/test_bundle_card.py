@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from TransformerSegLib.bundles.card import Card, Code, InputChannel, Requirements, SegmentClass
-from TransformerSegLib.bundles.metadata import OWN_BLOCK, color
+from TransformerSegLib.bundles.fields import OWN_BLOCK
+from TransformerSegLib.bundles.metadata import color
 from TransformerSegLib.bundles.plan import Activation, OutputPlan
 from TransformerSegLib.bundles.reading import read_bundle
 from TransformerSegLib.bundles.template import bundle_metadata

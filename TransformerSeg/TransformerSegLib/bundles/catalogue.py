@@ -6,9 +6,10 @@ import difflib
 from pathlib import Path
 
 from TransformerSegLib.bundles.bundle import Bundle
-from TransformerSegLib.bundles.reading import METADATA, read_bundle
+from TransformerSegLib.bundles.layout import model_folders
+from TransformerSegLib.bundles.reading import read_bundle
 from TransformerSegLib.errors import BundleRejected
-from TransformerSegLib.networks.arguments import quoted
+from TransformerSegLib.networks.file_text import quoted
 from TransformerSegLib.resources import resources_folder
 
 DEFAULT_MODEL = "hippocampus_swin_unetr"
@@ -55,5 +56,4 @@ def embedded_bundles() -> list[Bundle]:
 
 
 def _embedded_folders() -> dict[str, Path]:
-    models = resources_folder() / "Models"
-    return {path.parent.parent.name: path.parent.parent for path in sorted(models.glob(f"*/{METADATA}"))}
+    return model_folders(resources_folder() / "Models")

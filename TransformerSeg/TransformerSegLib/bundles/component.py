@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from TransformerSegLib.errors import BundleRejected
-from TransformerSegLib.networks.arguments import quoted, refuse_expressions
+from TransformerSegLib.networks.arguments import refuse_expressions
+from TransformerSegLib.networks.file_text import quoted
 
 COMPOSE_TARGETS = {"Compose", "monai.transforms.Compose", "monai.transforms.compose.Compose"}
 

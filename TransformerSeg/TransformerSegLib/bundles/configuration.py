@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from TransformerSegLib.errors import BundleRejected
-from TransformerSegLib.networks.arguments import EXPRESSION_SIGN, quoted
+from TransformerSegLib.networks.file_text import EXPRESSION_SIGN, quoted
 
 MAXIMUM_FILE_BYTES = 16 * 1024**2
 """Largest configuration file that is read; published ones have a few kilobytes."""

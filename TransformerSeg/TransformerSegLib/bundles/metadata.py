@@ -8,27 +8,16 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 
 from TransformerSegLib.bundles.card import Card
+from TransformerSegLib.bundles.fields import BACKGROUND, OWN_BLOCK, STANDARD_FIELDS, first_input, modality, part, plain
 from TransformerSegLib.bundles.plan import Plan
 from TransformerSegLib.errors import BundleRejected
-from TransformerSegLib.networks.arguments import quoted
+from TransformerSegLib.networks.file_text import quoted
 
-OWN_BLOCK = "transformerseg"
-"""The block of metadata.json that holds those fields of a card for which MONAI has none."""
-
-STANDARD_FIELDS = ("version", "description", "intended_use", "references")
-"""The fields of a card that MONAI's metadata has under the same name."""
-
-MODALITIES = {"CT": "CT", "MR": "MR", "MRI": "MR"}
-"""How ``network_data_format`` writes a modality → how the card does."""
-
-BACKGROUND = "background"
 MEAN_DICE = "mean"
 
 GOLDEN_RATIO_FRACTION = 0.618034
 SATURATION = 0.62
 BRIGHTNESSES = (0.95, 0.75)
-
-MAXIMUM_TEXT_CHARACTERS = 4000
 
 
 def card_from_metadata(metadata: Mapping[str, object], plan: Plan, *, name: str, licence: str) -> Card:
@@ -51,7 +40,7 @@ def card_from_metadata(metadata: Mapping[str, object], plan: Plan, *, name: str,
     standard = {field: metadata[field] for field in STANDARD_FIELDS if field in metadata}
     try:
         fields = {**_told_by_monai(metadata, plan, name, licence), **standard, **own, "name": name}
-        card = Card.model_validate(_plain(fields))
+        card = Card.model_validate(plain(fields))
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in fault["loc"]) or "card"
@@ -71,33 +60,20 @@ def _rejected(fault: str) -> BundleRejected:
 
 
 def _told_by_monai(metadata: Mapping[str, object], plan: Plan, name: str, licence: str) -> dict[str, object]:
-    given = _part(metadata, "network_data_format", "inputs")
-    image = given.get("image") or next(iter(given.values()), {})
-    image = image if isinstance(image, Mapping) else {}
-    modality = MODALITIES.get(str(image.get("modality", "")).upper())
-    scores = _part(metadata, "network_data_format", "outputs", "pred", "channel_def")
-    mean_dice = _part(metadata, "eval_metrics").get("mean_dice")
+    kind = modality(metadata)
+    scores = part(metadata, "network_data_format", "outputs", "pred", "channel_def")
+    mean_dice = part(metadata, "eval_metrics").get("mean_dice")
     return {
         "title": metadata.get("name") or metadata.get("task") or name,
         "version": "",
         "description": "",
-        "inputs": _inputs(_part(image, "channel_def"), _channels(plan, "in_channels"), modality),
+        "inputs": _inputs(part(first_input(metadata), "channel_def"), _channels(plan, "in_channels"), kind),
         "classes": _classes(scores, _channels(plan, "out_channels"), exclusive=plan.output.threshold is None),
-        "requirements": {"modality": modality},
+        "requirements": {"modality": kind},
         "training_data": metadata.get("data_source", ""),
         "licence": metadata.get("license") or licence,
         "dice": {MEAN_DICE: mean_dice} if isinstance(mean_dice, float) else {},
     }
-
-
-def _part(content: Mapping[str, object], *path: str) -> Mapping[str, object]:
-    """The mapping at ``path``; empty where there is none."""
-    for key in path:
-        inner = content.get(key)
-        if not isinstance(inner, Mapping):
-            return {}
-        content = inner
-    return content
 
 
 def _channels(plan: Plan, which: str) -> int:
@@ -131,19 +107,6 @@ def color(position: int) -> tuple[float, float, float]:
     brightness = BRIGHTNESSES[position % len(BRIGHTNESSES)]
     red, green, blue = colorsys.hsv_to_rgb(position * GOLDEN_RATIO_FRACTION % 1.0, SATURATION, brightness)
     return round(red, 3), round(green, 3), round(blue, 3)
-
-
-def _plain(value: object) -> object:
-    """The same with every text on one line, without the control characters that would act on a terminal or a page."""
-    match value:
-        case str():
-            return " ".join("".join(c if c.isprintable() else " " for c in value).split())[:MAXIMUM_TEXT_CHARACTERS]
-        case Mapping():
-            return {key: _plain(inner) for key, inner in value.items()}
-        case list() | tuple():
-            return [_plain(inner) for inner in value]
-        case _:
-            return value
 
 
 def _check_against_network(card: Card, plan: Plan) -> None:

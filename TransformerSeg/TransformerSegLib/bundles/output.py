@@ -13,7 +13,8 @@ from TransformerSegLib.bundles.component import Component, keys_of, read_transfo
 from TransformerSegLib.bundles.plan import Activation, OutputPlan
 from TransformerSegLib.bundles.preparation import BOOKKEEPING, META_KEYS, transform_name
 from TransformerSegLib.errors import BundleRejected
-from TransformerSegLib.networks.arguments import Arguments, Flag, quoted
+from TransformerSegLib.networks.arguments import Arguments, Flag
+from TransformerSegLib.networks.file_text import quoted
 
 PLACE = "the postprocessing"
 

@@ -20,7 +20,8 @@ from TransformerSegLib.bundles.plan import (
     Spacing,
 )
 from TransformerSegLib.errors import BundleRejected
-from TransformerSegLib.networks.arguments import Arguments, Flag, quoted
+from TransformerSegLib.networks.arguments import Arguments, Flag
+from TransformerSegLib.networks.file_text import quoted
 
 PLACE = "the preprocessing"
 

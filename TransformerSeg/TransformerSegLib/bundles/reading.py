@@ -7,24 +7,15 @@ from pathlib import Path
 from TransformerSegLib.bundles.bundle import Bundle
 from TransformerSegLib.bundles.component import read_component
 from TransformerSegLib.bundles.configuration import Configuration, read_json
-from TransformerSegLib.bundles.metadata import OWN_BLOCK, card_from_metadata
+from TransformerSegLib.bundles.fields import OWN_BLOCK
+from TransformerSegLib.bundles.layout import CONFIGURATION, METADATA, licence_title, required_file, weights_file
+from TransformerSegLib.bundles.metadata import card_from_metadata
 from TransformerSegLib.bundles.output import read_output
 from TransformerSegLib.bundles.plan import NetworkPlan, Plan
 from TransformerSegLib.bundles.preparation import read_preparation
 from TransformerSegLib.bundles.window import read_window
 from TransformerSegLib.errors import BundleRejected
 from TransformerSegLib.networks.registry import architecture_for, configured
-
-METADATA = "configs/metadata.json"
-CONFIGURATION = "configs/inference.json"
-LICENCE = "LICENSE"
-WEIGHTS = ("models/model.safetensors", "models/model.pt")
-"""Where the weights may lie; the first that is there is taken."""
-
-TORCHSCRIPT = "models/model.ts"
-
-LICENCE_CHARACTERS = 2000
-"""How much of the licence's text is looked at for its title."""
 
 
 def read_bundle(folder: Path | str) -> Bundle:
@@ -46,50 +37,12 @@ def read_bundle(folder: Path | str) -> Bundle:
             why="a model is a folder with configs and models in it",
             remedy="Check the path",
         )
-    metadata = read_json(_file(folder, METADATA))
-    configuration = Configuration(read_json(_file(folder, CONFIGURATION)))
-    weights = _weights(folder)
+    metadata = read_json(required_file(folder, METADATA))
+    configuration = Configuration(read_json(required_file(folder, CONFIGURATION)))
+    weights = weights_file(folder)
     plan = _plan(configuration, _trained_with(metadata))
-    card = card_from_metadata(metadata, plan, name=folder.name, licence=_licence(folder))
+    card = card_from_metadata(metadata, plan, name=folder.name, licence=licence_title(folder))
     return Bundle(folder, card, plan, weights)
-
-
-def _file(folder: Path, name: str) -> Path:
-    path = folder / name
-    if not path.is_file():
-        raise BundleRejected(
-            f"“{folder.name}” has no {name}",
-            why="a MONAI bundle holds it",
-            remedy="Choose the folder that holds configs and models, or fetch the bundle again",
-        )
-    return _inside(folder, path)
-
-
-def _inside(folder: Path, path: Path) -> Path:
-    if not path.resolve().is_relative_to(folder):
-        raise BundleRejected(
-            f"{path.relative_to(folder)} of “{folder.name}” is a link to a file outside of the bundle",
-            why="only a bundle's own files are read",
-            remedy="Replace the link by the file itself",
-        )
-    return path
-
-
-def _weights(folder: Path) -> Path:
-    for name in WEIGHTS:
-        if (folder / name).is_file():
-            return _inside(folder, folder / name)
-    if (folder / TORCHSCRIPT).is_file():
-        raise BundleRejected(
-            f"“{folder.name}” holds its model as TorchScript only",
-            why="that is a program, and code from a bundle is never run",
-            remedy="Ask the model's makers for models/model.safetensors or models/model.pt",
-        )
-    raise BundleRejected(
-        f"“{folder.name}” has no weights",
-        why=f"they lie in {' or '.join(WEIGHTS)}",
-        remedy="Fetch the bundle again, with its large files",
-    )
 
 
 def _trained_with(metadata: dict[str, object]) -> str | None:
@@ -123,12 +76,3 @@ def _network(
             remedy="Correct roi_size of the inferer in configs/inference.json",
         )
     return NetworkPlan(kind.name, given.model_dump(mode="json", exclude_unset=True))
-
-
-def _licence(folder: Path) -> str:
-    path = folder / LICENCE
-    if not path.is_file():
-        return ""
-    with _inside(folder, path).open(encoding="utf-8", errors="replace") as file:
-        lines = file.read(LICENCE_CHARACTERS).splitlines()
-    return next((line.strip() for line in lines if line.strip()), "")

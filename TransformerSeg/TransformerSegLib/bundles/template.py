@@ -9,7 +9,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 
 from TransformerSegLib.bundles.card import Card
-from TransformerSegLib.bundles.metadata import OWN_BLOCK, STANDARD_FIELDS
+from TransformerSegLib.bundles.fields import OWN_BLOCK, STANDARD_FIELDS
 from TransformerSegLib.bundles.plan import Activation, NormalizeIntensity, OutputPlan, Plan, PreparationStep, WindowPlan
 
 WEIGHTS_FILE = "model.safetensors"

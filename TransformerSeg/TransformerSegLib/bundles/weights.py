@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from TransformerSegLib.errors import BundleRejected
 from TransformerSegLib.networks.architecture import MAXIMUM_NETWORK_BYTES, Architecture
-from TransformerSegLib.networks.arguments import quoted
+from TransformerSegLib.networks.file_text import quoted
 
 if TYPE_CHECKING:
     import torch

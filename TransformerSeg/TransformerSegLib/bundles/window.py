@@ -9,7 +9,8 @@ from pydantic import Field
 from TransformerSegLib.bundles.component import read_component
 from TransformerSegLib.bundles.plan import Weighting, WindowPlan
 from TransformerSegLib.errors import BundleRejected
-from TransformerSegLib.networks.arguments import Arguments, quoted
+from TransformerSegLib.networks.arguments import Arguments
+from TransformerSegLib.networks.file_text import quoted
 
 PLACE = "the inferer"
 

@@ -6,7 +6,8 @@ import tempfile
 from pathlib import Path
 
 from TransformerSegLib.bundles.card import Card
-from TransformerSegLib.bundles.reading import WEIGHTS, read_bundle
+from TransformerSegLib.bundles.layout import WEIGHTS
+from TransformerSegLib.bundles.reading import read_bundle
 from TransformerSegLib.errors import BundleRejected, TrainingDataRejected
 from TransformerSegLib.networks.registry import configured
 from TransformerSegLib.training.data_list import DataList

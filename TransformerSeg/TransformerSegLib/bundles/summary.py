@@ -1,0 +1,104 @@
+"""What a list of models shows of each: read as plain JSON, without the packages that running a model needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from TransformerSegLib.bundles.configuration import read_json
+from TransformerSegLib.bundles.fields import BACKGROUND, OWN_BLOCK, first_input, modality, part, plain
+from TransformerSegLib.bundles.layout import METADATA, licence_title, required_file, weights_file
+from TransformerSegLib.bundles.licences import restricts
+from TransformerSegLib.errors import BundleRejected
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """One line of a list of models.
+
+    Attributes:
+        name: what ``ModelLibrary.bundle`` takes.
+        title: for people.
+        modality: "CT" or "MR"; empty where the model takes any.
+        structures: what it segments, in the order in which they are shown.
+        inputs: names of the volumes that it needs, in the order of its channels.
+        bytes: of its weights file; 0 where that is missing.
+        on_disk: its weights are there.
+        licence: as its card has it; may be empty.
+        restricted: the licence is to be acknowledged before the first run.
+        folder: where it lies.
+        description: a sentence or two; may be empty.
+        imported: a user brought it, and may remove it.
+        fault: empty, or why it cannot be used.
+    """
+
+    name: str
+    title: str
+    folder: Path
+    modality: str = ""
+    structures: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    bytes: int = 0
+    on_disk: bool = False
+    licence: str = ""
+    restricted: bool = False
+    description: str = ""
+    imported: bool = False
+    fault: str = ""
+
+
+def read_summary(folder: Path, *, imported: bool = False) -> ModelSummary:
+    """The summary of the bundle in a folder. Never raises: what is wrong with the bundle stands in ``fault``."""
+    summary = ModelSummary(folder.name, title=folder.name, folder=folder, imported=imported)
+    try:
+        summary = _with_card(summary, read_json(required_file(folder, METADATA)))
+        return replace(summary, bytes=weights_file(folder).stat().st_size, on_disk=True)
+    except BundleRejected as rejected:
+        return replace(summary, fault=str(rejected))
+    except (OSError, RecursionError) as error:
+        return replace(summary, fault=f"“{folder.name}” cannot be read: {error}. Import the model again.")
+
+
+def _with_card(summary: ModelSummary, metadata: Mapping[str, object]) -> ModelSummary:
+    own = part(metadata, OWN_BLOCK)
+    licence = _first_text(own.get("licence"), metadata.get("license"), licence_title(summary.folder))
+    kind = part(own, "requirements").get("modality") if "requirements" in own else modality(metadata)
+    return replace(
+        summary,
+        title=_first_text(own.get("title"), metadata.get("name"), metadata.get("task"), summary.name),
+        modality=_first_text(kind),
+        structures=_names(own.get("classes")) or _structures(metadata),
+        inputs=_names(own.get("inputs")) or _inputs(metadata),
+        licence=licence,
+        restricted=restricts(licence),
+        description=_first_text(own.get("description"), metadata.get("description")),
+    )
+
+
+def _first_text(*candidates: object) -> str:
+    return next((str(plain(text)) for text in candidates if isinstance(text, str) and text), "")
+
+
+def _names(records: object) -> tuple[str, ...]:
+    """Of the classes or inputs in the block of its own; empty where it has none."""
+    records = records if isinstance(records, list) else []
+    return _texts(record.get("name") for record in records if isinstance(record, Mapping))
+
+
+def _texts(values: Iterable[object]) -> tuple[str, ...]:
+    return tuple(str(plain(value)) for value in values if isinstance(value, str))
+
+
+def _structures(metadata: Mapping[str, object]) -> tuple[str, ...]:
+    names = _texts(_channels(part(metadata, "network_data_format", "outputs", "pred", "channel_def")))
+    return tuple(name for name in names if name.lower() != BACKGROUND)
+
+
+def _inputs(metadata: Mapping[str, object]) -> tuple[str, ...]:
+    names = _texts(_channels(part(first_input(metadata), "channel_def")))
+    return names if len(names) > 1 else (modality(metadata) or "image",)
+
+
+def _channels(names: Mapping[str, object]) -> list[object]:
+    return [names[channel] for channel in sorted((key for key in names if key.isdecimal()), key=int)]
