@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import slicer
@@ -11,7 +13,9 @@ from TransformerSegLib.errors import EmptyVolume, GridMismatch, VectorVoxels
 from TransformerSegLib.scene.offscreen import offscreen_application
 from TransformerSegLib.scene.volumes import add_volume_node, volume_from_node, volumes_from_nodes
 
+from dicom_files import REAL
 from example_segmentation import AFFINES, example_volume, geometry, rotation
+from host.dicom_database import DicomDatabase
 from mrml_transforms import add_grid_transform, add_linear_transform
 
 OBLIQUE = AFFINES["oblique"]
@@ -112,3 +116,19 @@ def test_inputs_of_which_one_is_bent_are_refused(scene):
     for nodes in ([straight, bent], [bent, straight]):
         with pytest.raises(GridMismatch, match="non-linear"):
             volumes_from_nodes(nodes)
+
+
+def test_the_modality_is_looked_up_in_slicers_dicom_database(scene, monkeypatch: pytest.MonkeyPatch):
+    """Through the stand-in for the database, over real DICOM files."""
+    node = add_volume_node(scene, replace(example_volume(OBLIQUE), modality=None))
+    files = sorted((REAL / "gantry_tilt").iterdir())
+    database = DicomDatabase()
+    node.SetAttribute("DICOM.instanceUIDs", " ".join(database.add(files)))
+    monkeypatch.delattr(slicer, "dicomDatabase", raising=False)
+    assert volume_from_node(node).modality is None
+    monkeypatch.setattr(slicer, "dicomDatabase", None, raising=False)
+    assert volume_from_node(node).modality is None
+    monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
+    assert volume_from_node(node).modality == "CT"
+    monkeypatch.setattr(slicer, "dicomDatabase", DicomDatabase(), raising=False)
+    assert volume_from_node(node).modality is None

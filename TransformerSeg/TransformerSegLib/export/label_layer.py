@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from TransformerSegLib.inference.segmentation import Segment
+if TYPE_CHECKING:
+    from TransformerSegLib.inference.segmentation import Segment
 
 Extent = tuple[int, int, int, int, int, int]
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from TransformerSegLib.bundles.card import Code, SegmentClass
+if TYPE_CHECKING:
+    from TransformerSegLib.bundles.card import Code, SegmentClass
 
 TERMINOLOGY_CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
 ANATOMIC_CONTEXT = "Anatomic codes - DICOM master list"

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import slicer
 from slicer.util import NodeModify
-from vtkmodules.util.numpy_support import get_vtk_array_type
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 from TransformerSegLib.errors import GridMismatch
-from TransformerSegLib.export.label_layer import occupied_extent, reversed_axes, smallest_label_type
+from TransformerSegLib.export.label_layer import smallest_label_type
 from TransformerSegLib.export.segment_metadata import provenance_tags, segment_id, terminology_entry
-from TransformerSegLib.inference.segmentation import Segment, Segmentation
-from TransformerSegLib.scene.volumes import hierarchy_item, numpy_matrix, voxels, vtk_matrix
+from TransformerSegLib.scene.labelmaps import BINARY_LABELMAP, make_labelmap
+from TransformerSegLib.scene.volumes import hierarchy_item, numpy_matrix
+
+if TYPE_CHECKING:
+    from TransformerSegLib.inference.segmentation import Segment, Segmentation
 
 # Voxels of a grid that moved by less than this share of a voxel still lie on it.
 _GRID_TOLERANCE_VOXELS = 1e-3
@@ -36,34 +40,53 @@ def add_segmentation_node(
     Raises:
         GridMismatch: the volume's grid is no longer that of the segmentation.
     """
-    _check_grid(segmentation, volume_node)
-    name = scene.GenerateUniqueName(segmentation.name)
-    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    check_grid(segmentation, volume_node)
+    node = add_empty_segmentation_node(scene, segmentation.name, volume_node)
     provenance = provenance_tags(segmentation.provenance)
     with NodeModify(node):
-        node.CreateDefaultDisplayNodes()
-        # Before the segments: Slicer's own import applies a transform that comes later twice.
-        node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
-        node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
-        _add_segments(node.GetSegmentation(), segmentation, provenance)
+        for segment, labelmap in zip(segmentation.segments, segment_labelmaps(segmentation), strict=True):
+            made = new_segment(segment, labelmap, provenance)
+            node.GetSegmentation().AddSegment(made, segment_id(segment.definition))
         for key, value in provenance.items():
             node.SetAttribute(key, value)
-    _put_beside(volume_node, node)
     return node
 
 
-def _add_segments(target: slicer.vtkSegmentation, source: Segmentation, provenance: dict[str, str]) -> None:
-    representation = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
-    label_type = smallest_label_type(source.segments)
-    labelmaps = [_labelmap(layer, source.affine, label_type) for layer in source.layers]
-    target.SetSourceRepresentationName(representation)
-    for segment in source.segments:
-        made = _segment(segment, provenance)
-        made.AddRepresentation(representation, labelmaps[segment.layer])
-        target.AddSegment(made, segment_id(segment.definition))
+def add_empty_segmentation_node(
+    scene: slicer.vtkMRMLScene, name: str, volume_node: slicer.vtkMRMLScalarVolumeNode
+) -> slicer.vtkMRMLSegmentationNode:
+    """Add a node without segments, on the volume: its transform, its grid, its place in the subject hierarchy.
+
+    Args:
+        name: a number is added where another node has it.
+    """
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
+    with NodeModify(node):
+        node.CreateDefaultDisplayNodes()
+        place_on_volume(node, volume_node)
+    return node
 
 
-def _segment(segment: Segment, provenance: dict[str, str]) -> slicer.vtkSegment:
+def place_on_volume(node: slicer.vtkMRMLSegmentationNode, volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Give a node without segments the volume's transform and grid, and its place in the subject hierarchy."""
+    # Before the segments: Slicer's own import applies a transform that comes later twice.
+    node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
+    node.GetSegmentation().SetSourceRepresentationName(BINARY_LABELMAP)
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(node.GetScene())
+    place = hierarchy.GetItemParent(hierarchy_item(hierarchy, volume_node))
+    hierarchy.SetItemParent(hierarchy_item(hierarchy, node), place)
+
+
+def segment_labelmaps(segmentation: Segmentation) -> list[slicer.vtkOrientedImageData]:
+    """The labelmap of each segment; those of a layer share one."""
+    label_type = smallest_label_type(segmentation.segments)
+    labelmaps = [make_labelmap(layer, segmentation.affine, label_type) for layer in segmentation.layers]
+    return [labelmaps[segment.layer] for segment in segmentation.segments]
+
+
+def new_segment(segment: Segment, labelmap: slicer.vtkOrientedImageData, tags: dict[str, str]) -> slicer.vtkSegment:
+    """A segment of one class, with all that the model's card says of it."""
     definition = segment.definition
     made = slicer.vtkSegment()
     made.SetName(definition.name)
@@ -71,28 +94,19 @@ def _segment(segment: Segment, provenance: dict[str, str]) -> slicer.vtkSegment:
     made.SetColor(definition.color)
     made.SetColorAutoGenerated(False)
     made.SetLabelValue(definition.label)
+    made.AddRepresentation(BINARY_LABELMAP, labelmap)
     terminology = terminology_entry(definition)
     if terminology:
         made.SetTerminology(terminology)
-    for key, value in provenance.items():
+    for key, value in tags.items():
         made.SetTag(key, value)
     return made
 
 
-def _labelmap(layer: np.ndarray, affine: np.ndarray, label_type: np.dtype) -> slicer.vtkOrientedImageData:
-    """The layer where it is not empty; its extent counts from the first voxel of the whole grid."""
-    labelmap = slicer.vtkOrientedImageData()
-    extent = occupied_extent(layer)
-    labelmap.SetExtent(extent or (0, -1, 0, -1, 0, -1))
-    labelmap.AllocateScalars(get_vtk_array_type(label_type), 1)
-    labelmap.SetImageToWorldMatrix(vtk_matrix(affine))
-    if extent is not None:
-        i0, i1, j0, j1, k0, k1 = extent
-        reversed_axes(layer[i0 : i1 + 1, j0 : j1 + 1, k0 : k1 + 1], out=voxels(labelmap))
-    return labelmap
-
-
-def _check_grid(segmentation: Segmentation, volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:
+def check_grid(segmentation: Segmentation, volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Raises:
+    GridMismatch: the volume's grid is no longer that of the segmentation.
+    """
     image = volume_node.GetImageData()
     same_size = image is not None and image.GetDimensions() == segmentation.layers[0].shape
     if same_size:
@@ -107,9 +121,3 @@ def _check_grid(segmentation: Segmentation, volume_node: slicer.vtkMRMLScalarVol
         why="its voxels no longer lie where those of the segmentation do",
         remedy="Segment it again",
     )
-
-
-def _put_beside(volume_node: slicer.vtkMRMLScalarVolumeNode, node: slicer.vtkMRMLSegmentationNode) -> None:
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(node.GetScene())
-    place = hierarchy.GetItemParent(hierarchy_item(hierarchy, volume_node))
-    hierarchy.SetItemParent(hierarchy_item(hierarchy, node), place)

@@ -19,6 +19,9 @@ from TransformerSegLib.inference.volume import Volume
 # The DICOM codes by which Slicer's DICOM import notes what the voxels measure.
 _MODALITY_OF_QUANTITY = {("DCM", "112031"): "CT", ("DCM", "110852"): "MR"}
 
+_MODALITY_TAG = "0008,0060"
+_INSTANCES_ATTRIBUTE = "DICOM.instanceUIDs"
+
 # Those of which Slicer's scene writer saves voxels.
 _INTEGER_TYPES = (np.uint8, np.int16, np.uint16, np.int32, np.uint32)
 _STORED_TYPES = (*_INTEGER_TYPES, np.float32, np.float64)
@@ -35,20 +38,8 @@ def volume_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
         EmptyVolume: the node has no voxels.
         VectorVoxels: several values per voxel.
     """
-    image = node.GetImageData()
-    if image is None or image.GetNumberOfPoints() == 0:
-        raise EmptyVolume(
-            f"“{node.GetName()}” has no voxels",
-            why="there is nothing to segment",
-            remedy="Load the volume again, or choose another",
-        )
-    if image.GetNumberOfScalarComponents() != 1:
-        raise VectorVoxels(
-            f"“{node.GetName()}” has {image.GetNumberOfScalarComponents()} values per voxel",
-            why="the model reads one number per voxel",
-            remedy="Convert it to a scalar volume",
-        )
-    return Volume(reversed_axes(voxels(image)), _affine(node), node.GetName(), _modality(node))
+    check_has_voxels(node)
+    return Volume(reversed_axes(voxels(node.GetImageData())), volume_affine(node), node.GetName(), modality_of(node))
 
 
 def volumes_from_nodes(nodes: Sequence[slicer.vtkMRMLScalarVolumeNode]) -> tuple[Volume, ...]:
@@ -60,7 +51,9 @@ def volumes_from_nodes(nodes: Sequence[slicer.vtkMRMLScalarVolumeNode]) -> tuple
     Raises:
         GridMismatch: a non-linear transform lies between a node and the first one.
     """
-    return tuple(replace(volume_from_node(node), affine=_between(node, nodes[0]) @ _affine(node)) for node in nodes)
+    return tuple(
+        replace(volume_from_node(node), affine=_between(node, nodes[0]) @ volume_affine(node)) for node in nodes
+    )
 
 
 def add_volume_node(scene: slicer.vtkMRMLScene, volume: Volume) -> slicer.vtkMRMLScalarVolumeNode:
@@ -102,12 +95,66 @@ def numpy_matrix(matrix: vtkMatrix4x4) -> np.ndarray:
     return np.array(matrix.GetData(), np.float64).reshape(4, 4)
 
 
+def check_has_voxels(node: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Raises:
+    EmptyVolume: the node has no voxels.
+    VectorVoxels: several values per voxel.
+    """
+    image = node.GetImageData()
+    if image is None or image.GetNumberOfPoints() == 0:
+        raise EmptyVolume(
+            f"“{node.GetName()}” has no voxels",
+            why="there is nothing to segment",
+            remedy="Load the volume again, or choose another",
+        )
+    if image.GetNumberOfScalarComponents() != 1:
+        raise VectorVoxels(
+            f"“{node.GetName()}” has {image.GetNumberOfScalarComponents()} values per voxel",
+            why="the model reads one number per voxel",
+            remedy="Convert it to a scalar volume",
+        )
+
+
+def volume_affine(node: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:
+    """4×4: index → mm in the RAS of the node itself, before its parent transform."""
+    matrix = vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return numpy_matrix(matrix)
+
+
 def hierarchy_item(hierarchy: slicer.vtkMRMLSubjectHierarchyNode, node: slicer.vtkMRMLNode) -> int:
     """The node's item in the subject hierarchy; made where it is missing, as outside of the application."""
     item = hierarchy.GetItemByDataNode(node)
     if item == hierarchy.GetInvalidItemID():
         item = hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
     return item
+
+
+def modality_of(node: slicer.vtkMRMLScalarVolumeNode) -> str | None:
+    """What DICOM calls it, "CT" or "MR", …; None where nothing tells.
+
+    By the subject hierarchy, else Slicer's DICOM database, else what Slicer noted of the voxels.
+    """
+    return dicom_value(node, _modality_attribute(), _MODALITY_TAG) or _modality_of_quantity(node)
+
+
+def dicom_value(node: slicer.vtkMRMLScalarVolumeNode, hierarchy_attribute: str, tag: str) -> str | None:
+    """What DICOM says of the series from which a volume was loaded; None where nothing does.
+
+    Args:
+        hierarchy_attribute: under which the subject hierarchy notes it.
+        tag: under which Slicer's DICOM database has it: "0008,0060". (Outside of the application there is none.)
+    """
+    if node.GetScene() is not None:
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(node.GetScene())
+        value = hierarchy.GetItemAttribute(hierarchy.GetItemByDataNode(node), hierarchy_attribute)
+        if value:
+            return value
+    instances = (node.GetAttribute(_INSTANCES_ATTRIBUTE) or "").split()
+    database = getattr(slicer, "dicomDatabase", None)
+    if not instances or database is None:
+        return None
+    return (database.instanceValue(instances[0], tag) or "").strip() or None
 
 
 def _storable(array: np.ndarray) -> np.ndarray:
@@ -121,12 +168,6 @@ def _storable(array: np.ndarray) -> np.ndarray:
     else:
         fitting = (stored for stored in _STORED_TYPES if np.can_cast(array.dtype, stored))
     return array.astype(next(fitting, np.float64))
-
-
-def _affine(node: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:
-    matrix = vtkMatrix4x4()
-    node.GetIJKToRASMatrix(matrix)
-    return numpy_matrix(matrix)
 
 
 def _between(node: slicer.vtkMRMLScalarVolumeNode, reference: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:
@@ -143,12 +184,7 @@ def _between(node: slicer.vtkMRMLScalarVolumeNode, reference: slicer.vtkMRMLScal
     return numpy_matrix(linear.GetMatrix())
 
 
-def _modality(node: slicer.vtkMRMLScalarVolumeNode) -> str | None:
-    if node.GetScene() is not None:
-        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(node.GetScene())
-        modality = hierarchy.GetItemAttribute(hierarchy.GetItemByDataNode(node), _modality_attribute())
-        if modality:
-            return modality
+def _modality_of_quantity(node: slicer.vtkMRMLScalarVolumeNode) -> str | None:
     quantity = node.GetVoxelValueQuantity()
     if quantity is None:
         return None
