@@ -1,0 +1,162 @@
+"""A person at the panel: finds things by what they are called, clicks, waits, reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import slicer
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtTest import QTest
+
+from TransformerSegLib.resources import resources_folder
+
+from host import Host
+
+MODULE = resources_folder().parent / "TransformerSeg.py"
+SAMPLE = resources_folder() / "SampleData" / "hippocampus_297.nii.gz"
+
+LONGEST_RUN = 120
+"""Seconds that a person waits for a small volume on a slow computer."""
+
+
+class PanelUser:
+    """Opens the module in a host, and does with its panel what a mouse and two eyes can do.
+
+    Args:
+        host: is opened and closed by the caller.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.opened = host.open_module(MODULE)
+        self.wait()
+
+    @property
+    def panel(self):
+        """The panel's Python object, for what has no widget."""
+        return self.opened.widget.panel
+
+    @property
+    def ui(self) -> SimpleNamespace:
+        """Every widget, by its name."""
+        return slicer.util.childWidgetVariables(self.opened.panel)
+
+    # Waiting
+
+    def wait(self, seconds: float = 0.15) -> None:
+        """As long as the panel needs to take up what changed."""
+        self.host.process_events(seconds)
+
+    def wait_until(self, condition: Callable[[], bool], seconds: float = LONGEST_RUN) -> None:
+        self.host.wait_until(condition, seconds)
+
+    def wait_for_end(self) -> None:
+        """Until nothing runs."""
+        self.wait_until(lambda: not self.opened.logic.session.runs)
+        self.wait()
+
+    # Looking
+
+    def sees(self, name: str) -> bool:
+        return getattr(self.ui, name).isVisible()
+
+    def reads(self, name: str) -> str:
+        """The text of a widget that can be seen, without its markup."""
+        widget = getattr(self.ui, name)
+        assert widget.isVisible(), f"{name} cannot be seen"
+        return plain(widget.text)
+
+    def table(self) -> list[list[str]]:
+        """The texts of the table of segments, row by row."""
+        table = self.ui.segmentTable
+        return [[table.item(row, column).text() for column in (1, 2, 3)] for row in range(table.rowCount)]
+
+    def models(self) -> list[str]:
+        """The titles that the list of models shows."""
+        items = [self.ui.modelList.item(row) for row in range(self.ui.modelList.count)]
+        return [item.text().splitlines()[0] for item in items if not item.isHidden()]
+
+    def panel_model(self) -> str:
+        """The title of the chosen model."""
+        return self.ui.modelList.currentItem().text().splitlines()[0]
+
+    def result(self) -> slicer.vtkMRMLSegmentationNode:
+        """The only segmentation in the scene."""
+        nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode", self.host.scene)
+        assert len(nodes) == 1
+        return nodes[0]
+
+    # Doing
+
+    def load(self, path: Path = SAMPLE, name: str | None = None, **dicom: str) -> slicer.vtkMRMLScalarVolumeNode:
+        """Load a volume; it is shown in the slice views, as whatever Slicer loads."""
+        node = self.host.load_volume_node(path, **dicom)
+        if name is not None:
+            node.SetName(name)
+        self.show(node)
+        return node
+
+    def show(self, node: slicer.vtkMRMLScalarVolumeNode) -> None:
+        """In the slice views."""
+        slicer.util.setSliceViewerLayers(background=node)
+        self.wait()
+
+    def click(self, name: str) -> None:
+        """Press a button or a checkbox, if a person could."""
+        widget = getattr(self.ui, name)
+        assert widget.isVisible(), f"{name} cannot be seen"
+        assert widget.enabled, f"{name} is disabled: {widget.toolTip}"
+        widget.click()
+        self.wait()
+
+    def segment(self) -> None:
+        """Press Segment, and wait for what comes of it."""
+        self.click("segmentButton")
+        self.wait_for_end()
+
+    def choose_model(self, title: str) -> None:
+        row = self.models().index(title)
+        self.ui.modelList.setCurrentRow(row)
+        self.wait()
+
+    def choose_input(self, channel: str, node: slicer.vtkMRMLScalarVolumeNode | None) -> None:
+        self.panel_input(channel).setCurrentNode(node)
+        self.wait()
+
+    def panel_input(self, channel: str):
+        return getattr(self.ui, f"inputSelector_{channel}")
+
+    def choose(self, selector: str, node: slicer.vtkMRMLNode | None) -> None:
+        getattr(self.ui, selector).setCurrentNode(node)
+        self.wait()
+
+    def tick_structure(self, name: str, ticked: bool) -> None:
+        if not self.sees("structuresList"):
+            self.click("structuresButton")
+        [item] = self.ui.structuresList.findItems(name, Qt.MatchFlag.MatchExactly)
+        item.setCheckState(Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
+        self.wait()
+
+    def click_segment(self, row: int, column: int = 1) -> None:
+        """With the mouse, in the table of segments."""
+        table = self.ui.segmentTable
+        place: QPoint = table.visualItemRect(table.item(row, column)).center()
+        QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
+        self.wait()
+
+    def fold(self, section: str, collapsed: bool) -> None:
+        getattr(self.ui, section).collapsed = collapsed
+        self.wait()
+
+
+def plain(rich: str) -> str:
+    """The text of rich text."""
+    from PySide6.QtGui import QTextDocument
+
+    if not rich.lstrip().startswith("<") and "<" not in rich:
+        return rich
+    document = QTextDocument()
+    document.setHtml(rich)
+    return document.toPlainText()

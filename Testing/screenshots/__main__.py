@@ -1,0 +1,67 @@
+"""``make screenshots``: the panel in each of its states, 400 pixels wide, and a picture of its result, as PNG.
+
+The real module file and the real MRML scene, drawn on a stand-in for Slicer's Qt layer; the embedded model really runs.
+``python Testing/screenshots [--output FOLDER] [STATE ...]`` draws only some of the states of ``states.py``. The two
+pictures that the README shows are written to the extension's ``Resources`` too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path[1:1] = [str(REPOSITORY / "Testing"), str(REPOSITORY / "Testing" / "demo")]
+
+from states import STATES, draw  # noqa: E402
+
+RESULT = "result"
+SHOWN_IN_README = {"finished": "panel.png", RESULT: "result.png"}
+CHILD = "--draw"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path("screenshots"), help="folder for the pictures")
+    parser.add_argument(CHILD, action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("states", nargs="*", metavar="STATE", help=f"of {', '.join([*STATES, RESULT])}")
+    arguments = parser.parse_args()
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    if arguments.draw:
+        _draw(arguments.states[0], arguments.output)
+        return
+    for state in arguments.states or [*STATES, RESULT]:
+        # A process of its own, as Slicer is started anew: what one state has loaded is not there for the next.
+        subprocess.run([sys.executable, __file__, CHILD, "--output", arguments.output, state], check=True)
+        picture = arguments.output / f"{state}.png"
+        if state in SHOWN_IN_README:
+            shutil.copyfile(picture, REPOSITORY / "Resources" / SHOWN_IN_README[state])
+        print(picture, flush=True)
+
+
+def _draw(state: str, folder: Path) -> None:
+    path = folder / f"{state}.png"
+    if state == RESULT:
+        _draw_result(path)
+    else:
+        draw(state, path)
+
+
+def _draw_result(path: Path) -> None:
+    """Slice views and 3D view of the sample volume with its segmentation."""
+    from TransformerSegLib.bundles.catalogue import find_bundle
+    from TransformerSegLib.inference.reading import read_volume
+    from TransformerSegLib.inference.segmenter import Segmenter
+    from TransformerSegLib.resources import resources_folder
+
+    import picture
+
+    volume = read_volume(resources_folder() / "SampleData" / "hippocampus_297.nii.gz")
+    print(picture.draw_picture(path, volume, Segmenter(find_bundle()).segment([volume])))
+
+
+if __name__ == "__main__":
+    main()

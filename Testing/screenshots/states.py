@@ -1,0 +1,200 @@
+"""The panel's states, each reached as a person reaches it."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from TransformerSegLib.bundles.card import Requirements
+from TransformerSegLib.inference.progress import Stage
+from TransformerSegLib.inference.reading import read_volume
+from TransformerSegLib.inference.volume import Volume
+from TransformerSegLib.scene.volumes import add_volume_node
+
+from bundle_factory import change_json, write_bundle
+from host import Host
+from panel_user import SAMPLE, PanelUser
+
+PANEL_WIDTH = 400
+"""Pixels; about what Slicer gives to its module panel."""
+
+ENGINE = ("torch", "monai", "einops", "pydantic", "safetensors")
+"""What Slicer lacks before TransformerSeg is used for the first time."""
+
+State = Callable[[PanelUser], None]
+STATES: dict[str, State] = {}
+
+
+@contextmanager
+def in_state(name: str) -> Iterator[PanelUser]:
+    """A new panel in this state; what runs is cancelled in the end."""
+    with Host(without=ENGINE if name == "packages" else ()) as host:
+        user = PanelUser(host)
+        STATES[name](user)
+        yield user
+        session = user.opened.logic.session
+        for run in session.runs:
+            session.cancel(run)
+        user.wait_for_end()
+
+
+def draw(name: str, path: Path) -> None:
+    """Bring a new panel into the state, and write what is seen of it."""
+    with in_state(name) as user:
+        user.host.screenshot(user.opened.panel, path, PANEL_WIDTH)
+
+
+def state(function: State) -> State:
+    """Name a state after its function."""
+    STATES[function.__name__] = function
+    return function
+
+
+@state
+def empty(user: PanelUser) -> None:
+    """Slicer was just started."""
+
+
+@state
+def ready(user: PanelUser) -> None:
+    """A volume that suits the model."""
+    _sample(user)
+
+
+@state
+def running(user: PanelUser) -> None:
+    """On its way, through a volume that takes a while; a second one waits."""
+    _noise(user, "MR temporal lobe", (72, 96, 72), "MR")
+    user.click("segmentButton")
+    user.choose_input("T1-weighted MR", _sample(user))
+    user.click("queueButton")
+    session = user.opened.logic.session
+    user.wait_until(lambda: _windows_done(session.runs[0]) > 4)
+
+
+@state
+def finished(user: PanelUser) -> None:
+    """The segments are there."""
+    _sample(user)
+    user.segment()
+    user.fold("correctCollapsibleButton", True)
+
+
+@state
+def correcting(user: PanelUser) -> None:
+    """The editor is open on a segment; the editor itself is Slicer's, and here a stand-in."""
+    _sample(user)
+    user.segment()
+    user.click_segment(1)
+
+
+@state
+def refused(user: PanelUser) -> None:
+    """A volume with slices that were tilted by the gantry, which no model can segment."""
+    node = _noise(user, "CT head, tilted gantry", (96, 96, 40), "CT")
+    node.SetIJKToRASDirections(1, 0, 0, 0, 1, 0.26, 0, 0, 0.97)
+    user.wait()
+
+
+@state
+def mismatch(user: PanelUser) -> None:
+    """CT, and a model for MR."""
+    _noise(user, "CT thorax", (80, 80, 60), "CT")
+
+
+@state
+def whole_head(user: PanelUser) -> None:
+    """Much more than the model wants: the box is offered."""
+    _noise(user, "MR head", (176, 240, 240), "MR")
+
+
+@state
+def region(user: PanelUser) -> None:
+    """The box was placed."""
+    whole_head(user)
+    user.click("placeBoxButton")
+
+
+@state
+def packages(user: PanelUser) -> None:
+    """Python packages are missing."""
+    _sample(user)
+
+
+@state
+def several_inputs(user: PanelUser) -> None:
+    """A model with four inputs, and a study with three of them."""
+    for name in ("FLAIR axial", "T1 native", "T2 TSE axial"):
+        _noise(user, name, (60, 72, 60), "MR")
+    channels, classes = ("T1", "T1ce", "T2", "FLAIR"), ("Necrotic core", "Oedema", "Enhancing tumour")
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = write_bundle(
+            Path(folder) / "brain_tumour", inputs=channels, classes=classes, requirements=Requirements(modality="MR")
+        )
+        _title(bundle, "Brain tumour, UNETR", "CC-BY-NC-4.0: not for commercial use")
+        user.host.dialogs.answer(str(bundle))
+        user.ui.importButton.menu().actions()[0].trigger()
+    user.wait()
+
+
+@state
+def card(user: PanelUser) -> None:
+    """The model's card is read."""
+    _sample(user)
+    user.click("cardButton")
+
+
+@state
+def choices(user: PanelUser) -> None:
+    """Structures and advanced choices are unfolded."""
+    _sample(user)
+    user.tick_structure("Anterior hippocampus", False)
+    user.fold("advancedCollapsibleButton", False)
+
+
+@state
+def failed(user: PanelUser) -> None:
+    """A run that could not be made: the model's weights were damaged on disk."""
+    _sample(user)
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = write_bundle(Path(folder) / "abdomen", classes=("Liver", "Spleen"))
+        _title(bundle, "Abdomen, UNETR", "Apache-2.0")
+        user.host.dialogs.answer(str(bundle))
+        user.ui.importButton.menu().actions()[0].trigger()
+    user.wait()
+    weights = user.opened.logic.session.models.folder / "abdomen" / "models" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    user.segment()
+
+
+def _sample(user: PanelUser):
+    """The sample volume, under the name that Slicer's Sample Data gives it."""
+    node = add_volume_node(user.host.scene, replace(read_volume(SAMPLE), name="Hippocampus MR", modality="MR"))
+    user.show(node)
+    return node
+
+
+def _noise(user: PanelUser, name: str, shape: tuple[int, int, int], modality: str):
+    """A volume of 1 mm voxels in which nothing is to be seen."""
+    low = -1000 if modality == "CT" else 0
+    array = np.random.default_rng(0).integers(low, 900, shape).astype(np.int16)
+    node = add_volume_node(user.host.scene, Volume(array, np.eye(4), name, modality))
+    user.show(node)
+    return node
+
+
+def _title(bundle: Path, title: str, licence: str) -> None:
+    metadata = bundle / "configs" / "metadata.json"
+    own = json.loads(metadata.read_text(encoding="utf-8"))["transformerseg"]
+    change_json(metadata, transformerseg={**own, "title": title, "licence": licence})
+
+
+def _windows_done(run) -> int:
+    progress = run.progress
+    return progress.done if progress is not None and progress.stage is Stage.SEGMENT else 0

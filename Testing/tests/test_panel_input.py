@@ -1,0 +1,203 @@
+"""The panel's input, as a person meets it: what is filled in, what is checked, what is to be done.
+
+Module code and the real MRML scene, on a stand-in for Slicer's Qt layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import slicer
+
+from TransformerSegLib.inference.volume import Volume
+from TransformerSegLib.scene.volumes import add_volume_node
+
+from bundle_factory import write_bundle
+from host import Host
+from panel_user import PanelUser
+
+CHANNELS = ("T1", "T1ce", "T2", "FLAIR")
+
+
+@pytest.fixture
+def user() -> Iterator[PanelUser]:
+    with Host() as host:
+        yield PanelUser(host)
+
+
+def add_volume(user: PanelUser, name: str, shape=(35, 50, 36), modality: str | None = "MR", **changes):
+    """A volume of noise with 1 mm voxels, shown in the slice views."""
+    noise = np.random.default_rng(0).integers(0, 900, shape).astype(changes.get("dtype", np.int16))
+    if changes.get("nan"):
+        noise[0, 0, 0] = np.nan
+    affine = np.diag([*[changes.get("spacing", 1.0)] * 3, 1.0])
+    node = add_volume_node(user.host.scene, Volume(noise, affine, name, modality))
+    slicer.util.setSliceViewerLayers(background=node)
+    user.wait()
+    return node
+
+
+def test_without_a_volume_the_panel_says_how_to_get_one(user):
+    assert "drag its file" in user.reads("emptyLabel")
+    assert not user.ui.segmentButton.enabled
+    assert user.reads("reasonLabel") == user.ui.segmentButton.toolTip == "Load a volume first"
+
+
+def test_the_sample_volume_is_one_click_away(user):
+    user.click("loadSampleButton")
+
+    assert not user.sees("emptyBox")
+    assert user.reads("checkLine").endswith("fits")
+    assert user.ui.segmentButton.enabled
+
+
+def test_the_volume_that_is_shown_is_filled_in_and_checked(user):
+    add_volume(user, "not shown any longer")
+    shown = add_volume(user, "shown")
+    user.panel.enter()
+
+    assert user.panel_input("T1-weighted MR").currentNode() is shown
+    assert user.reads("checkSign") == "✓"
+    assert user.reads("checkLine") == "1 mm MR, 35×50×36: fits"
+    assert "window" in user.reads("forecastLabel")
+
+
+def test_what_a_person_chose_stays_when_another_volume_is_shown(user):
+    add_volume(user, "filled in")
+    chosen, _shown = add_volume(user, "chosen"), add_volume(user, "shown")
+
+    user.choose_input("T1-weighted MR", chosen)
+    user.panel.enter()
+
+    assert user.panel_input("T1-weighted MR").currentNode() is chosen
+
+
+def test_an_input_unlike_the_training_data_waits_for_confirmation(user):
+    ct = add_volume(user, "thorax", modality="CT")
+
+    assert user.reads("checkSign") == "!"
+    assert "CT" in user.reads("checkLine")
+    assert "MR" in user.reads("checkLine")
+    assert not user.ui.segmentButton.enabled
+    assert user.reads("reasonLabel") == "Choose a volume that fits, or confirm"
+
+    user.click("confirmBox")
+    assert user.ui.segmentButton.enabled
+
+    other = add_volume(user, "abdomen", modality="CT")
+    user.choose_input("T1-weighted MR", other)
+    assert not user.ui.confirmBox.checked, "a confirmation is for one volume"
+    user.choose_input("T1-weighted MR", ct)
+    assert not user.ui.segmentButton.enabled
+
+
+def test_a_whole_head_is_offered_a_box_that_makes_it_fit(user):
+    add_volume(user, "whole head", shape=(160, 200, 150))
+    assert "Place the box" in user.reads("regionHint")
+    assert not user.ui.segmentButton.enabled
+
+    user.click("placeBoxButton")
+
+    region = user.ui.regionSelector.currentNode()
+    assert region.IsA("vtkMRMLMarkupsROINode")
+    assert user.reads("checkSign") == "✓"
+    assert "Drag it" in user.reads("regionHint")
+    assert user.ui.segmentButton.enabled
+
+
+def test_a_box_that_is_dragged_off_the_volume_is_noticed(user):
+    add_volume(user, "whole head", shape=(160, 200, 150))
+    user.click("placeBoxButton")
+
+    user.ui.regionSelector.currentNode().SetCenter(5000.0, 0.0, 0.0)
+    user.wait()
+
+    assert user.reads("checkSign") == "✗"
+    assert not user.ui.segmentButton.enabled
+
+
+def test_a_volume_that_no_model_can_segment_is_refused_with_a_remedy(user):
+    add_volume(user, "broken", dtype=np.float32, nan=True)
+
+    assert user.reads("checkSign") == "✗"
+    assert not user.sees("confirmBox")
+    assert not user.ui.segmentButton.enabled
+    assert user.reads("reasonLabel").startswith("Replace them")
+
+
+def import_model(user: PanelUser, folder: Path) -> None:
+    user.host.dialogs.answer(str(folder))
+    user.ui.importButton.menu().actions()[0].trigger()
+    user.wait()
+
+
+def test_several_inputs_are_told_by_their_names_and_none_is_taken_twice(user, tmp_path):
+    names = {"FLAIR": "ax flair", "T2": "t2 tse", "T1": "t1 native", "T1ce": "t1ce gadolinium"}
+    nodes = {channel: add_volume(user, name) for channel, name in names.items()}
+
+    import_model(user, write_bundle(tmp_path / "tumour", inputs=CHANNELS))
+
+    assert {channel: user.panel_input(channel).currentNode() for channel in CHANNELS} == nodes
+    assert user.ui.segmentButton.enabled
+
+
+def test_a_missing_input_is_named(user, tmp_path):
+    for name in ("flair", "t2", "t1"):
+        add_volume(user, name)
+
+    import_model(user, write_bundle(tmp_path / "tumour", inputs=CHANNELS))
+    user.choose_input("T1ce", None)
+
+    assert user.reads("reasonLabel") == "Choose the volume for T1ce"
+
+
+def test_an_input_that_a_person_left_empty_stays_empty(user, tmp_path):
+    for name in ("flair", "t2", "t1", "t1ce"):
+        add_volume(user, name)
+    import_model(user, write_bundle(tmp_path / "tumour", inputs=CHANNELS))
+
+    user.choose_input("T2", None)
+    user.wait()
+
+    assert user.panel_input("T2").currentNode() is None
+
+
+def test_a_deleted_volume_leaves_the_panel_asking_for_one(user):
+    node = add_volume(user, "only one")
+
+    user.host.scene.RemoveNode(node)
+    user.wait()
+
+    assert user.sees("emptyBox")
+    assert not user.ui.segmentButton.enabled
+
+
+def test_a_transform_or_new_voxels_are_checked_again(user):
+    node = add_volume(user, "fits")
+    assert user.ui.segmentButton.enabled
+
+    slicer.util.arrayFromVolume(node)[:] = 7
+    slicer.util.arrayFromVolumeModified(node)
+    user.wait()
+
+    assert user.reads("checkSign") == "✗"
+    assert "7" in user.reads("checkLine")
+
+
+def test_the_frame_of_a_sequence_can_be_chosen_to_be_all(user):
+    sequence = user.host.scene.AddNewNodeByClass("vtkMRMLSequenceNode", "beats")
+    for frame in range(3):
+        node = add_volume(user, f"frame {frame}")
+        sequence.SetDataNodeAtValue(node, str(frame))
+        user.host.scene.RemoveNode(node)
+    browser = user.host.scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "browser")
+    browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+    slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+    proxy = browser.GetProxyNode(sequence)
+    user.choose_input("T1-weighted MR", proxy)
+
+    assert user.reads("frameLabel") == "Frame 1 of 3"
+    user.click("allFramesBox")
+    assert user.opened.logic.getParameterNode().allFrames

@@ -1,0 +1,155 @@
+"""The panel's models, as a person meets them: searching, reading the card, licences, import, removal.
+
+Module code and the real MRML scene, on a stand-in for Slicer's Qt layer."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bundle_factory import change_json, write_bundle
+from host import Host
+from panel_user import PanelUser, plain
+
+HIPPOCAMPUS = "Hippocampus, Swin UNETR"
+
+
+@pytest.fixture
+def user() -> Iterator[PanelUser]:
+    with Host() as host:
+        yield PanelUser(host)
+
+
+def bundle(folder: Path, title: str, licence: str = "Apache-2.0", **options) -> Path:
+    """A small bundle with this title and licence."""
+    write_bundle(folder, **options)
+    metadata = folder / "configs" / "metadata.json"
+    own = json.loads(metadata.read_text(encoding="utf-8"))["transformerseg"]
+    change_json(metadata, transformerseg={**own, "title": title, "licence": licence})
+    return folder
+
+
+def import_folder(user: PanelUser, folder: Path | str) -> None:
+    user.host.dialogs.answer(str(folder))
+    user.ui.importButton.menu().actions()[0].trigger()
+    user.wait()
+
+
+def import_zip(user: PanelUser, file: Path) -> None:
+    user.host.dialogs.answer(str(file))
+    user.ui.importButton.menu().actions()[1].trigger()
+    user.wait()
+
+
+def test_a_model_shows_modality_structures_size_and_whether_it_is_there(user):
+    item = user.ui.modelList.item(0)
+
+    assert item.text().splitlines() == [HIPPOCAMPUS, "MR · 2 structures · 8 MB, on disk"]
+    assert "Posterior hippocampus" in user.reads("modelLabel")
+
+
+def test_the_search_finds_titles_structures_and_modalities(user, tmp_path):
+    import_folder(user, bundle(tmp_path / "abdomen", "Abdomen", classes=("Liver", "Spleen")))
+    assert user.models() == [HIPPOCAMPUS, "Abdomen"]
+
+    for words, found in (
+        ("spleen", ["Abdomen"]),
+        ("mr hippo", [HIPPOCAMPUS]),
+        ("", [HIPPOCAMPUS, "Abdomen"]),
+        ("x", []),
+    ):
+        user.ui.searchEdit.text = words
+        assert user.models() == found
+
+
+def test_the_card_is_shown_on_demand(user):
+    assert not user.sees("cardBrowser")
+
+    user.click("cardButton")
+
+    assert "Medical Segmentation Decathlon" in plain(user.ui.cardBrowser.html)
+    user.click("cardButton")
+    assert not user.sees("cardBrowser")
+
+
+def test_a_folder_and_a_zip_are_imported_and_chosen(user, tmp_path):
+    import_folder(user, bundle(tmp_path / "one", "From a folder"))
+    assert user.panel_model() == "From a folder"
+
+    archive = shutil.make_archive(str(tmp_path / "two"), "zip", bundle(tmp_path / "two", "From a zip"))
+    import_zip(user, Path(archive))
+
+    assert user.panel_model() == "From a zip"
+    assert user.models() == [HIPPOCAMPUS, "From a folder", "From a zip"]
+
+
+def test_what_is_no_model_is_refused_where_it_was_imported(user, tmp_path):
+    (tmp_path / "photographs").mkdir()
+
+    import_folder(user, tmp_path / "photographs")
+
+    assert "metadata.json" in user.reads("importFault")
+    assert user.models() == [HIPPOCAMPUS]
+
+
+def test_closing_the_file_dialog_imports_nothing(user):
+    import_folder(user, "")
+
+    assert not user.sees("importFault")
+
+
+def test_an_imported_model_can_be_removed_and_the_embedded_one_cannot(user, tmp_path):
+    assert not user.sees("removeButton")
+    import_folder(user, bundle(tmp_path / "one", "Mine"))
+
+    user.host.dialogs.answer(True)
+    user.click("removeButton")
+
+    assert "Mine" in user.host.dialogs.asked[-1]
+    assert user.models() == [HIPPOCAMPUS]
+    assert user.panel_model() == HIPPOCAMPUS
+
+
+def test_a_restricting_licence_is_acknowledged_once_before_the_first_run(user, tmp_path):
+    user.load()
+    import_folder(user, bundle(tmp_path / "one", "For research", licence="CC-BY-NC-4.0"))
+    assert "CC-BY-NC-4.0" in user.reads("licenceLabel")
+    assert user.reads("reasonLabel") == "Read and acknowledge the licence of this model"
+
+    user.click("licenceCheckBox")
+    assert user.ui.segmentButton.enabled
+
+    user.choose_model(HIPPOCAMPUS)
+    assert not user.sees("licenceBox")
+    user.choose_model("For research")
+    assert user.ui.licenceCheckBox.checked
+    assert user.ui.segmentButton.enabled
+
+
+def test_the_structures_are_those_of_the_chosen_model(user, tmp_path):
+    user.load()
+    import_folder(user, bundle(tmp_path / "abdomen", "Abdomen", classes=("Liver", "Spleen", "Pancreas")))
+    assert user.reads("structuresButton") == "All 3 structures"
+
+    user.tick_structure("Liver", False)
+    assert user.reads("structuresButton") == "Spleen, Pancreas"
+
+    user.click("noneButton")
+    assert user.reads("structuresButton") == "Nothing: tick a structure"
+    assert user.reads("reasonLabel") == "Tick at least one structure"
+
+    user.click("allButton")
+    assert user.reads("structuresButton") == "All 3 structures"
+    assert user.ui.segmentButton.enabled
+
+
+def test_the_choice_of_structures_is_kept_in_the_scene(user):
+    user.load()
+    user.tick_structure("Anterior hippocampus", False)
+
+    assert user.opened.logic.getParameterNode().unwantedClasses == ["Anterior hippocampus"]
+    assert user.reads("structuresButton") == "Posterior hippocampus"

@@ -1,0 +1,1 @@
+"""What a person touches: the parts of the panel, and the session behind them."""

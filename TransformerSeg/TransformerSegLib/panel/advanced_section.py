@@ -1,0 +1,115 @@
+"""Advanced: device, speed, surfaces, and where models lie. Closed until somebody needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import qt
+from slicer.i18n import tr as _
+
+from TransformerSegLib.inference.devices import computer_memory
+from TransformerSegLib.inference.presets import Preset
+from TransformerSegLib.panel.loading import load_section
+from TransformerSegLib.panel.phrases import data_size
+from TransformerSegLib.panel.request import AUTO_DEVICE
+
+if TYPE_CHECKING:
+    from TransformerSegLib.inference.devices import Device
+
+
+class AdvancedSection:
+    """What most people never open.
+
+    Args:
+        storage: the folder of imported models.
+        devices: gives the devices as far as they are known; asked when the section is opened.
+        on_changed: called when a person chose another device or speed.
+    """
+
+    def __init__(self, storage: Path, devices: Callable[[], Sequence[Device]], on_changed: Callable[[], None]) -> None:
+        self.widget, self._ui = load_section("Advanced")
+        self._storage, self._devices, self._on_changed = storage, devices, on_changed
+        self._filling = self._known = False
+        self._ui.storagePath.text = _breakable(str(storage))
+        for preset in Preset:
+            self._ui.presetBox.addItem(_(preset.title), preset.value)
+        self.list_devices()
+        self._ui.deviceBox.connect("currentIndexChanged(int)", self._on_index)
+        self._ui.presetBox.connect("currentIndexChanged(int)", self._on_index)
+        self._ui.openStorageButton.connect("clicked(bool)", lambda checked: self._open_storage())
+        self._ui.advancedCollapsibleButton.connect("contentsCollapsed(bool)", self._on_fold)
+
+    @property
+    def device(self) -> str:
+        return str(self._ui.deviceBox.currentData)
+
+    @property
+    def preset(self) -> Preset:
+        return Preset(self._ui.presetBox.currentData)
+
+    def show(self, device: str, preset: Preset) -> None:
+        """Select these, without telling anybody. A device that this computer lacks is listed as such."""
+        self._filling = True
+        if self._ui.deviceBox.findData(device) < 0:
+            self._ui.deviceBox.addItem(_("{device} (not found)").format(device=device), device)
+        self._ui.deviceBox.currentIndex = self._ui.deviceBox.findData(device)
+        self._ui.presetBox.currentIndex = self._ui.presetBox.findData(preset.value)
+        self._filling = False
+        self._explain()
+
+    def update_devices(self) -> None:
+        """List the devices again, if they can be seen: with the first run, more of them become known."""
+        if not self._ui.advancedCollapsibleButton.collapsed:
+            self.list_devices()
+
+    def list_devices(self) -> None:
+        """Ask again what there is, and how much memory is free."""
+        chosen = self.device if self._ui.deviceBox.count else AUTO_DEVICE
+        devices = self._devices()
+        self._known = bool(devices)
+        self._filling = True
+        self._ui.deviceBox.clear()
+        self._ui.deviceBox.addItem(_("Automatic"), AUTO_DEVICE)
+        for device in devices:
+            self._ui.deviceBox.addItem(_device_words(device), device.name)
+        self._filling = False
+        self.show(chosen, self.preset)
+
+    def _on_fold(self, collapsed: bool) -> None:
+        self.update_devices()
+
+    def _on_index(self, index: int) -> None:
+        if not self._filling:
+            self._explain()
+            self._on_changed()
+
+    def _explain(self) -> None:
+        self._ui.presetHint.text = _(self.preset.explanation)
+        self._ui.deviceHint.visible = not self._known
+        self._ui.deviceHint.text = _unknown_devices_words()
+
+    def _open_storage(self) -> None:
+        self._storage.mkdir(parents=True, exist_ok=True)
+        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(self._storage)))
+
+
+def _device_words(device: Device) -> str:
+    if device.free_bytes is None:
+        return device.title
+    return _("{device}, {memory} free").format(device=device.title, memory=data_size(device.free_bytes))
+
+
+def _unknown_devices_words() -> str:
+    """What can be told before PyTorch is loaded."""
+    free, _total = computer_memory()
+    later = _("Devices are listed when PyTorch is loaded: with the first run.")
+    if free is None:
+        return later
+    return _("{memory} of the computer's memory are free.").format(memory=data_size(free)) + f" {later}"
+
+
+def _breakable(path: str) -> str:
+    """With places in it where a line may break: a long path has no spaces."""
+    return path.replace("/", "/\u200b").replace("\\", "\\\u200b")

@@ -1,0 +1,72 @@
+"""A model's card as text to be read in the panel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from slicer.i18n import tr as _
+
+from TransformerSegLib.bundles.library import ModelSummary
+from TransformerSegLib.panel.phrases import data_size, escaped
+
+if TYPE_CHECKING:
+    from TransformerSegLib.bundles.card import Card
+
+
+def card_text(summary: ModelSummary, card: Card | None) -> str:
+    """Rich text.
+
+    Args:
+        summary: always there.
+        card: None where it cannot be read yet, because packages are missing; then only the summary is told.
+    """
+    parts = [f"<h3>{escaped(summary.title)}</h3>", _paragraph(summary.description)]
+    parts += [_part(_("Segments"), ", ".join(summary.structures))]
+    if card is not None:
+        parts += [_part(_("Wants"), _wants(card)), _part(_("Trained on"), card.training_data), _measured(card)]
+        parts += [_bullets(_("Limits"), card.limits)]
+    parts += [_part(_("Licence"), summary.licence or _("not stated"))]
+    if card is not None:
+        parts += [_bullets(_("References"), card.references), _part(_("Version"), card.version)]
+    parts += [_part(_("Size"), data_size(summary.bytes))]
+    parts += [f"<p><i>{escaped(card.intended_use if card else _('For research use, not for diagnosis.'))}</i></p>"]
+    return "".join(parts)
+
+
+def _wants(card: Card) -> str:
+    needs = card.requirements
+    lines = [", ".join(channel.name for channel in card.inputs)]
+    if needs.modality:
+        lines.append(needs.modality)
+    if needs.spacing_mm:
+        lines.append(_("voxels of {smallest:g} to {largest:g} mm").format(**_bounds(needs.spacing_mm)))
+    if needs.field_of_view_mm:
+        lines.append(_("{smallest:g} to {largest:g} mm a side").format(**_bounds(needs.field_of_view_mm)))
+    return "; ".join(lines)
+
+
+def _bounds(bounds: tuple[float, float]) -> dict[str, float]:
+    return {"smallest": bounds[0], "largest": bounds[1]}
+
+
+def _measured(card: Card) -> str:
+    if not card.dice:
+        return _part(_("Dice"), _("not stated"))
+    rows = "".join(
+        f'<tr><td>{escaped(name)}&nbsp;&nbsp;</td><td align="right">{dice:.3f}</td></tr>'
+        for name, dice in card.dice.items()
+    )
+    return f"<p><b>{escaped(_('Dice'))}</b>: {escaped(card.dice_data)}</p><table>{rows}</table>"
+
+
+def _part(title: str, text: str) -> str:
+    return f"<p><b>{escaped(title)}</b>: {escaped(text)}</p>" if text else ""
+
+
+def _bullets(title: str, sentences: tuple[str, ...]) -> str:
+    points = "".join(f"<li>{escaped(sentence)}</li>" for sentence in sentences)
+    return f"<p><b>{escaped(title)}</b></p><ul>{points}</ul>" if points else ""
+
+
+def _paragraph(text: str) -> str:
+    return f"<p>{escaped(text)}</p>" if text else ""

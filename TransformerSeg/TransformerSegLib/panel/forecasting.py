@@ -1,0 +1,108 @@
+"""What a run will take, told before it starts."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from slicer.i18n import tr as _
+
+from TransformerSegLib.panel.checking import region_box
+from TransformerSegLib.panel.phrases import duration
+from TransformerSegLib.panel.request import AUTO_DEVICE, Request
+from TransformerSegLib.panel.settings import AUTO_DEVICE_USED, Settings, remembered_pace
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from TransformerSegLib.bundles.bundle import Bundle
+
+CPU_DEVICE = "cpu"
+NVIDIA_TOOL = "nvidia-smi"
+"""Comes with NVIDIA's driver; that a graphics card can be used is not known before PyTorch is loaded."""
+
+GB = 1e9
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run will take.
+
+    Attributes:
+        windows: how many there are.
+        memory_bytes: of the computer's memory, at the peak.
+        seconds: None where that cannot be told yet: a graphics card that was never used with this model.
+        words: for the line below Segment: "27 windows, about 1.4 GB of memory, about 12 s on the CPU".
+    """
+
+    windows: int
+    memory_bytes: int
+    seconds: float | None
+    words: str
+
+
+def forecast_run(request: Request, bundle: Bundle, frames: int, settings: Settings) -> Forecast:
+    """Forecast a request whose input was found good. Loads nothing.
+
+    Args:
+        frames: how many volumes are segmented, one after the other.
+
+    Raises:
+        TransformerSegError: the volume or the region is not what it was when it was checked.
+    """
+    from TransformerSegLib.inference.forecast import forecast_seconds
+    from TransformerSegLib.inference.memory import estimate
+    from TransformerSegLib.inference.placement import Placement
+
+    shape, affine = _segmented_part(request)
+    device = expected_device(request.device, settings)
+    placement = Placement(device or CPU_DEVICE, device or CPU_DEVICE, bundle.plan.window.batch_size)
+    needed = estimate(bundle, shape, affine, request.preset)
+    pace = None if device is None else remembered_pace(settings, bundle.weights_sha256, device)
+    seconds = None if device is None else forecast_seconds(bundle, shape, affine, device, pace, request.preset)
+    if seconds is not None:
+        seconds *= frames
+    memory = needed.on_cpu(placement)
+    return Forecast(needed.windows, memory, seconds, _words(needed.windows, frames, memory, seconds, device))
+
+
+def expected_device(wanted: str, settings: Settings) -> str | None:
+    """The name of the device that a run will most likely use; None where only PyTorch could tell."""
+    if wanted != AUTO_DEVICE:
+        return wanted
+    if "torch" in sys.modules:
+        from TransformerSegLib.inference.devices import choose_device
+
+        return choose_device(wanted).name
+    used = settings.value(AUTO_DEVICE_USED, None)
+    if used:
+        return str(used)
+    return None if sys.platform == "darwin" or shutil.which(NVIDIA_TOOL) else CPU_DEVICE
+
+
+def _segmented_part(request: Request) -> tuple[tuple[int, int, int], np.ndarray]:
+    """Shape and affine of the first volume, cut to the region."""
+    from TransformerSegLib.scene.inputs import glance
+
+    volume = glance(request.volumes[0])
+    box = region_box(request, volume)
+    if box is None:
+        return volume.array.shape, volume.affine
+    affine = volume.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ [side.start for side in box]
+    return tuple(side.stop - side.start for side in box), affine
+
+
+def _words(windows: int, frames: int, memory: int, seconds: float | None, device: str | None) -> str:
+    counted = _("1 window") if windows == 1 else _("{count} windows").format(count=windows)
+    if frames > 1:
+        counted = _("{frames} frames of {windows}").format(frames=frames, windows=counted)
+    parts = [counted, _("about {gigabytes} GB of memory").format(gigabytes=f"{memory / GB:.1f}")]
+    where = _("the CPU") if device == CPU_DEVICE else device
+    if seconds is not None:
+        parts.append(_("about {time} on {device}").format(time=duration(seconds), device=where))
+    elif device is not None:
+        parts.append(_("on {device}").format(device=where))
+    return ", ".join(parts)

@@ -1,0 +1,104 @@
+"""Which volumes are filled in by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import slicer
+
+from TransformerSegLib.errors import TransformerSegError
+
+if TYPE_CHECKING:
+    from slicer import vtkMRMLScalarVolumeNode, vtkMRMLScene
+
+    from TransformerSegLib.bundles.library import ModelSummary
+    from TransformerSegLib.panel.parameters import Parameters
+    from TransformerSegLib.panel.session import Session
+
+
+class InputFilling:
+    """Fills in the inputs that nobody has chosen; what a person chose stays.
+
+    Args:
+        parameters: that hold the inputs.
+        session: proposes volumes for a model.
+    """
+
+    def __init__(self, parameters: Parameters, session: Session) -> None:
+        self._parameters = parameters
+        self._session = session
+        self._filled: dict[str, str] = {}  # channel → id of the node that was filled in
+        self._left_empty: set[str] = set()
+
+    def chosen_by_person(self, nodes: Mapping[str, vtkMRMLScalarVolumeNode | None]) -> None:
+        """A person chose these; none, too, is a choice."""
+        before = self._parameters.inputs
+        for name, node in nodes.items():
+            if node is not None:
+                self._left_empty.discard(name)
+            elif name in before and slicer.mrmlScene.IsNodePresent(before[name]):
+                self._left_empty.add(name)
+            if node is not before.get(name):
+                self._filled.pop(name, None)
+        self._parameters.inputs = {**before, **nodes}
+
+    def fill_again(self) -> None:
+        """Propose anew what was filled in before: another volume may be shown now."""
+        inputs = self._parameters.inputs
+        kept = {name: node for name, node in inputs.items() if self._filled.get(name) != node.GetID()}
+        self._filled.clear()
+        self._parameters.inputs = kept
+
+    def fill(self, model: ModelSummary | None) -> None:
+        """Fill in the channels of the model that are empty and that no person left empty."""
+        if model is None or model.fault:
+            return
+        inputs = self._parameters.inputs
+        empty = [name for name in model.inputs if name not in inputs and name not in self._left_empty]
+        if not empty:
+            return
+        taken = [inputs[name] for name in model.inputs if name in inputs]
+        for name, node in self._proposed(model).items():
+            if name in empty and node is not None and node not in taken:
+                inputs[name] = node
+                self._filled[name] = node.GetID()
+        self._parameters.inputs = inputs
+
+    def _proposed(self, model: ModelSummary) -> dict[str, vtkMRMLScalarVolumeNode | None]:
+        before = list(self._parameters.inputs.values())
+        if before and len(model.inputs) == 1:
+            return {model.inputs[0]: before[0]}
+        shown = shown_volume(slicer.mrmlScene)
+        try:
+            proposed = self._session.propose_inputs(model.name, shown)
+        except TransformerSegError:
+            return {}
+        if not proposed and len(model.inputs) == 1:
+            return {model.inputs[0]: shown}
+        return proposed
+
+
+def shown_volume(scene: vtkMRMLScene) -> vtkMRMLScalarVolumeNode | None:
+    """The scalar volume in the background of the slice views; else the only one of the scene, if it is the only one."""
+    for number in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")):
+        composite = scene.GetNthNodeByClass(number, "vtkMRMLSliceCompositeNode")
+        node = scene.GetNodeByID(composite.GetBackgroundVolumeID() or "")
+        if node is not None and _is_input(node):
+            return node
+    volumes = _volumes(scene)
+    return volumes[0] if len(volumes) == 1 else None
+
+
+def has_volumes(scene: vtkMRMLScene) -> bool:
+    """Whether there is anything to segment."""
+    return bool(_volumes(scene))
+
+
+def _volumes(scene: vtkMRMLScene) -> list[vtkMRMLScalarVolumeNode]:
+    return [node for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene) if _is_input(node)]
+
+
+def _is_input(node: slicer.vtkMRMLNode) -> bool:
+    """Grey values; neither labels nor a node that is not to be seen."""
+    return node.GetClassName() == "vtkMRMLScalarVolumeNode" and not node.GetHideFromEditors()

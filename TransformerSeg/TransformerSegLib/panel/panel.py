@@ -1,0 +1,339 @@
+"""The panel: its sections in the order in which a clinician reads, and what flows between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from TransformerSegLib.errors import TransformerSegError
+from TransformerSegLib.panel.advanced_section import AdvancedSection
+from TransformerSegLib.panel.checking import InputCheck
+from TransformerSegLib.panel.correct_section import CorrectSection
+from TransformerSegLib.panel.input_filling import InputFilling, has_volumes
+from TransformerSegLib.panel.input_section import InputSection
+from TransformerSegLib.panel.licences import Licences
+from TransformerSegLib.panel.model_section import ModelSection
+from TransformerSegLib.panel.panel_observers import PanelObservers
+from TransformerSegLib.panel.parameters import Parameters
+from TransformerSegLib.panel.readiness import Choices, reason_not_ready
+from TransformerSegLib.panel.request import Request
+from TransformerSegLib.panel.result_section import ResultSection
+from TransformerSegLib.panel.results import figures_by_segment, last_run_words, latest_result, volume_of
+from TransformerSegLib.panel.run import Run, RunState
+from TransformerSegLib.panel.run_section import RunSection
+from TransformerSegLib.panel.sample_data import load_sample
+from TransformerSegLib.panel.table_section import TableSection
+from TransformerSegLib.scene.sequences import frames_of
+
+if TYPE_CHECKING:
+    from TransformerSegLib.panel.session import Session
+    from TransformerSegLib.panel.settings import Settings
+
+_REFRESH_MS = 50
+"""Changes that come closer together than this are taken as one."""
+
+
+class Panel:
+    """All that is seen of the module.
+
+    Args:
+        session: what the panel asks to check, run and undo. The panel does not close it.
+        settings: where acknowledged licences are remembered (QSettings).
+
+    Attributes:
+        widget: to be added to the module's layout; a qMRMLWidget.
+    """
+
+    def __init__(self, session: Session, settings: Settings) -> None:
+        self._session = session
+        self._parameters: Parameters | None = None
+        self._filling: InputFilling | None = None
+        self._request: Request | None = None
+        self._reason = ""
+        self._pending: dict[Run, tuple[object, ...]] = {}
+        self._result_id = self._target_id = ""
+        self._confirmed: tuple[object, ...] | None = None
+        self._editor_was_opened = False
+        self._make_sections(settings)
+        self.widget = self._assembled()
+        self._observers = PanelObservers(slicer.mrmlScene, self._refresh_soon, self._let_go_of_scene)
+        self._soon = _timer(_REFRESH_MS, self.refresh)
+        self._opening = _timer(0, self._correct.open)
+
+    def set_parameter_node(self, parameter_node: object | None) -> None:
+        """Show and change the choices that this wrapped parameter node holds; None: let go of the last one (the scene
+        is closing, or the module is left for good)."""
+        if self._parameters is not None:
+            self._parameters.close()
+        self._parameters = self._filling = None
+        if parameter_node is not None:
+            self._parameters = Parameters(parameter_node, self.widget, self._refresh_soon)
+            self._filling = InputFilling(self._parameters, self._session)
+        self._refresh_soon()
+
+    def enter(self) -> None:
+        """The module is shown: fill in what can be filled in, take up the editor's keyboard shortcuts."""
+        self._correct.enter()
+        if self._filling is not None:
+            self._filling.fill_again()
+        self._run.show_packages(self._session.packages.explain())
+        self.refresh()
+
+    def exit(self) -> None:
+        """Another module is shown: let go of the editor's effect and shortcuts. Runs go on."""
+        self._correct.exit()
+
+    def close(self) -> None:
+        """Let go of every node, observer and timer. Safe to call twice."""
+        self.set_parameter_node(None)
+        self._soon.stop()
+        self._opening.stop()
+        self._observers.close()
+        self._let_go_of_scene()
+
+    # What is shown
+
+    def refresh(self) -> None:
+        """Bring all sections in line with the choices and the scene."""
+        self._soon.stop()
+        if self._parameters is None or slicer.mrmlScene.IsBatchProcessing():
+            return
+        self._model.choose(self._parameters.model)
+        self._parameters.model = self._model.chosen.name if self._model.chosen else ""
+        check = self._refresh_input()
+        self._refresh_result()
+        self._refresh_ready(check)
+        self._refresh_segments()
+
+    def _refresh_soon(self) -> None:
+        self._soon.start()
+
+    def _refresh_input(self) -> InputCheck | None:
+        model, parameters = self._model.chosen, self._parameters
+        channels = model.inputs if model else ()
+        self._input.show_scene(has_volumes(slicer.mrmlScene))
+        self._input.show_channels(channels)
+        self._filling.fill(model)
+        self._input.show_nodes(parameters.inputs)
+        self._observers.watch([*parameters.inputs.values(), parameters.region])
+        self._request = parameters.request(channels, model.structures if model else ())
+        complete = bool(channels) and None not in self._request.volumes and not model.fault
+        check = self._session.check(self._request) if complete else None
+        if self._confirmed != self._confirmable():
+            self._input.withdraw_confirmation()
+        self._input.show_check(check)
+        self._input.show_region(check is not None and check.suggests_region, parameters.region is not None)
+        self._input.show_frames(frames_of(self._request.volumes[0]) if complete else None)
+        return check
+
+    def _refresh_result(self) -> None:
+        structures = self._model.chosen.structures if self._model.chosen else ()
+        self._result.show_structures(structures, self._parameters.unwanted)
+        self._result.show_target(self._parameters.segmentation is not None)
+        self._advanced.show(self._parameters.device, self._parameters.preset)
+
+    def _refresh_ready(self, check: InputCheck | None) -> None:
+        self._reason = reason_not_ready(
+            Choices(
+                has_volumes=has_volumes(slicer.mrmlScene),
+                model=self._model.chosen,
+                licence_accepted=self._model.licence_accepted,
+                inputs={name: node is not None for name, node in self._input.nodes.items()},
+                check=check,
+                confirmed=self._input.confirmed,
+                any_structure=self._request.classes != (),
+            )
+        )
+        forecast = None if self._reason else self._session.forecast(self._request)
+        self._run.show_ready(self._reason, forecast.words if forecast else "")
+        self._show_runs()
+
+    def _refresh_segments(self) -> None:
+        if _id(self._parameters.segmentation) != self._target_id:
+            self._target_id, self._result_id = _id(self._parameters.segmentation), ""
+        node = self._result_node()
+        if node is not self._table.node:
+            self._show_segments(node)
+            self._run.show_done(last_run_words(node) if node else "", can_undo=self._session.can_undo(node))
+
+    def _show_segments(self, node: slicer.vtkMRMLSegmentationNode | None, run: Run | None = None) -> None:
+        volume = volume_of(node) if node else None
+        self._table.show(node, volume, figures_by_segment(node, run) if node and run else None)
+        self._correct.edit(node, volume)
+
+    def _show_runs(self) -> None:
+        is_new = self._request is not None and self._key(self._request) not in self._pending.values()
+        self._run.show_runs(self._session.runs, can_queue=is_new and not self._reason)
+
+    def _result_node(self) -> slicer.vtkMRMLSegmentationNode | None:
+        """What the last run made, unless another segmentation was chosen since; else the latest result in the scene."""
+        made = slicer.mrmlScene.GetNodeByID(self._result_id) if self._result_id else None
+        return made or self._parameters.segmentation or latest_result(slicer.mrmlScene)
+
+    # What a person does
+
+    def _on_inputs(self) -> None:
+        if self._parameters is None:  # the scene is closing: selectors lose their nodes by themselves
+            return
+        self._filling.chosen_by_person(self._input.nodes)
+        self.refresh()
+
+    def _on_model(self) -> None:
+        if self._parameters is not None:
+            self._parameters.model = self._model.chosen.name if self._model.chosen else ""
+            self.refresh()
+
+    def _on_structures(self) -> None:
+        self._parameters.unwanted = self._result.unwanted
+        self.refresh()
+
+    def _on_advanced(self) -> None:
+        self._parameters.device, self._parameters.preset = self._advanced.device, self._advanced.preset
+        self.refresh()
+
+    def _on_confirm(self) -> None:
+        self._confirmed = self._confirmable() if self._input.confirmed else None
+        self.refresh()
+
+    def _on_place_box(self) -> None:
+        try:
+            self._parameters.region = self._session.place_region(self._request)
+        except TransformerSegError as error:
+            self._fail(error)
+        self.refresh()
+
+    def _on_load_sample(self) -> None:
+        load_sample()
+        self._filling.fill_again()
+        self.refresh()
+
+    def _on_segment(self) -> None:
+        self.refresh()
+        if self._reason:
+            return
+        self._run.show_error(None)
+        self._run.show_notes(())
+        self._run.show_done("", can_undo=False)
+        request = replace(self._request, accept_mismatch=self._input.confirmed)
+        run = self._session.submit(request, self._on_run)
+        if not run.finished:
+            self._pending[run] = self._key(request)
+        self._run.show_packages(self._session.packages.explain())
+        self.refresh()
+
+    def _on_run(self, run: Run) -> None:
+        """Something of a run changed."""
+        if run.finished:
+            self._pending.pop(run, None)
+        if self._parameters is None:
+            return
+        if run.state is RunState.PREPARING:
+            self._run.announce(run.words)
+            return
+        if run.finished:
+            self._on_finished(run)
+        self._show_runs()
+
+    def _on_finished(self, run: Run) -> None:
+        self._run.show_notes(run.notes)
+        self._run.show_packages(self._session.packages.explain())
+        match run.state:
+            case RunState.DONE:
+                self._result_id = run.node_id
+                self._show_segments(run.node, run)
+                what_next = _("Look at every segment; paint or erase under Correct.")
+                self._run.show_done(run.words, can_undo=self._session.can_undo(run.node), what_next=what_next)
+                self._open_editor_once()
+                self._advanced.update_devices()
+            case RunState.FAILED:
+                self._run.show_error(run)
+            case RunState.CANCELLED:
+                self._run.show_done(run.words, can_undo=False, good=False)
+        self._refresh_soon()
+
+    def _open_editor_once(self) -> None:
+        """With the first result; from then on a person decides. After this call, which has just painted the result."""
+        if not self._editor_was_opened:
+            self._editor_was_opened = True
+            self._opening.start()
+
+    def _on_undo(self) -> None:
+        node = self._table.node
+        try:
+            words = self._session.undo(node)
+        except TransformerSegError as error:
+            self._fail(error)
+            return
+        self._run.show_done(words, can_undo=self._session.can_undo(node))
+        self.refresh()
+
+    def _on_copy_report(self, run: Run) -> None:
+        qt.QApplication.clipboard().setText(self._session.report(run))
+
+    def _fail(self, error: TransformerSegError) -> None:
+        """Show an error that no run brought about, in the place of those that runs bring about."""
+        self._run.show_error(Run(title="", state=RunState.FAILED, error=error, report=self._session.report(error)))
+
+    # Parts
+
+    def _make_sections(self, settings: Settings) -> None:
+        session = self._session
+        self._input = InputSection(self._on_inputs, self._on_confirm, self._on_place_box, self._on_load_sample)
+        self._model = ModelSection(session.models, Licences(settings), session.bundle, self._on_model)
+        self._result = ResultSection(self._on_structures)
+        self._correct = CorrectSection()
+        self._run = RunSection(self._on_segment, session.cancel, self._on_copy_report, self._on_undo)
+        self._table = TableSection(self._correct.choose)
+        self._advanced = AdvancedSection(session.models.folder, session.devices, self._on_advanced)
+
+    def _assembled(self) -> slicer.qMRMLWidget:
+        widget = slicer.qMRMLWidget()
+        layout = qt.QVBoxLayout(widget)
+        layout.setContentsMargins(4, 4, 4, 4)
+        notice = qt.QLabel(f"<i>{_('For research use, not for diagnosis.')}</i>")
+        notice.objectName = "researchNotice"
+        layout.addWidget(notice)
+        sections = (self._input, self._model, self._result, self._run, self._table, self._correct, self._advanced)
+        for section in sections:
+            layout.addWidget(section.widget)
+        layout.addStretch(1)
+        widget.setMRMLScene(slicer.mrmlScene)
+        return widget
+
+    def _let_go_of_scene(self) -> None:
+        """The scene is about to be emptied."""
+        self._observers.watch(())
+        self._table.close()
+        self._correct.close()
+        self._run.show_done("", can_undo=False)
+        self._request = None
+        self._result_id = self._target_id = ""
+
+    def _confirmable(self) -> tuple[object, ...] | None:
+        """What a confirmation is about: it does not hold for another volume, model or box."""
+        if self._request is None:
+            return None
+        region = self._request.region
+        return (*map(_id, self._request.volumes), self._request.model, _id(region))
+
+    def _key(self, request: Request) -> tuple[object, ...]:
+        """By which a request is told from those that are queued already."""
+        return (*map(_id, request.volumes), request.model, _id(request.region), _id(request.target), request.classes)
+
+
+def _timer(milliseconds: int, called: Callable[[], None]) -> qt.QTimer:
+    """Calls once, that long after ``start``; starting again puts it off."""
+    timer = qt.QTimer()
+    timer.setSingleShot(True)
+    timer.setInterval(milliseconds)
+    timer.connect("timeout()", called)
+    return timer
+
+
+def _id(node: slicer.vtkMRMLNode | None) -> str:
+    return node.GetID() if node is not None else ""

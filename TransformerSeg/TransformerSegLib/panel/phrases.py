@@ -1,0 +1,71 @@
+"""Numbers, names and errors as a clinician reads them."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+
+from slicer.i18n import tr as _
+
+from TransformerSegLib.errors import TransformerSegError
+
+GOOD, DOUBTFUL, BAD = "✓", "!", "✗"
+
+# Readable on Slicer's light and on its dark theme.
+_COLORS = {GOOD: "#2f9e44", DOUBTFUL: "#d9820f", BAD: "#e03131"}
+
+_MINUTE = 60
+_HOUR = 60 * _MINUTE
+
+
+def escaped(text: str) -> str:
+    """Text of a node, a file or a card, fit to stand in rich text."""
+    return html.escape(str(text), quote=False).replace("\n", "<br>")
+
+
+def sign(mark: str) -> str:
+    """✓, ! or ✗, bold and in its colour, as rich text."""
+    return f'<span style="color:{_COLORS[mark]}; font-weight:600">{mark}</span>'
+
+
+def duration(seconds: float) -> str:
+    """ "0.4 s", "12 s", "3 min", "1 h 5 min"."""
+    if seconds < 9.95:
+        return _("{number} s").format(number=f"{seconds:.1f}")
+    if seconds < 1.5 * _MINUTE:
+        return _("{number} s").format(number=f"{seconds:.0f}")
+    minutes = round(seconds / _MINUTE)
+    if minutes < _HOUR // _MINUTE:
+        return _("{number} min").format(number=minutes)
+    return _("{hours} h {minutes} min").format(hours=minutes // 60, minutes=minutes % 60)
+
+
+def data_size(size: int) -> str:
+    """ "16 MB", "1.2 GB", from bytes."""
+    if size >= 999.5e6:
+        return f"{size / 1e9:.1f} GB"
+    return f"{max(1, round(size / 1e6))} MB"
+
+
+def listed(names: Iterable[str], most: int = 3) -> str:
+    """The first few names, and how many more there are."""
+    names = list(names)
+    if len(names) <= most:
+        return ", ".join(names)
+    return _("{names} and {number} more").format(names=", ".join(names[:most]), number=len(names) - most)
+
+
+def explained(error: TransformerSegError) -> str:
+    """An error as rich text: what, why, and its remedy on a line of its own."""
+    return (
+        f"{sign(BAD)} <b>{escaped(sentence(error.what))}</b><br>"
+        f"{escaped(sentence(error.why))}<br>→ {escaped(sentence(error.remedy))}"
+    )
+
+
+def sentence(text: str) -> str:
+    """With a capital, and a full stop where nothing else ends it."""
+    text = text.strip()
+    if not text:
+        return text
+    return text[0].upper() + text[1:] + ("" if text[-1] in ".!?…" else ".")

@@ -1,0 +1,245 @@
+"""Segments: a row for each, with its volume, that follows every correction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from TransformerSegLib.errors import TransformerSegError
+from TransformerSegLib.inference.statistics import Statistics
+from TransformerSegLib.panel.empty_segments import reason_for_empty
+from TransformerSegLib.panel.loading import icon, load_section
+from TransformerSegLib.panel.phrases import GOOD, escaped, explained, listed, sign
+from TransformerSegLib.panel.segment_rows import SegmentRow, as_tab_separated, write_csv
+from TransformerSegLib.scene.display import is_visible, set_visible
+from TransformerSegLib.scene.made import Maker, maker
+from TransformerSegLib.scene.statistics import SegmentWatcher, segment_statistics_of
+
+if TYPE_CHECKING:
+    from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+
+_EYE, _NAME, _VOLUME, _MEAN = range(4)
+_MOST_ROWS_SHOWN = 12
+_SWATCH_PIXELS = 12
+
+_TICK_MS = 20
+"""Between two steps; each measures one segment, so that the window stays responsive with a hundred of them."""
+
+
+class TableSection:
+    """The segments of one segmentation.
+
+    Args:
+        on_chosen: called with the id of the segment that a person clicked.
+    """
+
+    def __init__(self, on_chosen: Callable[[str], None]) -> None:
+        self.widget, self._ui = load_section("Table")
+        self._on_chosen = on_chosen
+        self._node: vtkMRMLSegmentationNode | None = None
+        self._volume: vtkMRMLScalarVolumeNode | None = None
+        self._watcher: SegmentWatcher | None = None
+        self._rows: dict[str, SegmentRow] = {}
+        self._changed: set[str] = set()
+        self._to_measure: list[str] = []
+        self._eyes = {True: icon("Visible"), False: icon("Hidden")}
+        self._tick = qt.QTimer()
+        self._tick.setInterval(_TICK_MS)
+        self._tick.connect("timeout()", self._next_step)
+        self._set_up_table()
+        self._ui.copyTableButton.connect("clicked(bool)", lambda checked: self._copy())
+        self._ui.exportButton.connect("clicked(bool)", lambda checked: self._export())
+        self._list({})
+
+    @property
+    def rows(self) -> tuple[SegmentRow, ...]:
+        """What the table shows."""
+        return tuple(self._rows.values())
+
+    @property
+    def node(self) -> vtkMRMLSegmentationNode | None:
+        """The segmentation whose segments are shown."""
+        return self._node
+
+    def show(
+        self,
+        node: vtkMRMLSegmentationNode | None,
+        volume: vtkMRMLScalarVolumeNode | None,
+        figures: Mapping[str, Statistics] | None = None,
+    ) -> None:
+        """List a segmentation's segments; None: there is none.
+
+        Args:
+            volume: in which the mean intensities are measured.
+            figures: those that are known already, by segment id; the others are measured one by one.
+        """
+        if node is self._node and volume is self._volume and figures is None:
+            return
+        self._let_go()
+        self._node, self._volume = node, volume
+        if node is not None:
+            self._watcher = SegmentWatcher(node, self._on_changed)
+        self._list(figures or {})
+
+    def close(self) -> None:
+        """Let go of the nodes."""
+        self.show(None, None)
+
+    def _let_go(self) -> None:
+        self._tick.stop()
+        self._changed, self._to_measure, self._rows = set(), [], {}
+        if self._watcher is not None:
+            self._watcher.close()
+            self._watcher = None
+
+    def _set_up_table(self) -> None:
+        table = self._ui.segmentTable
+        table.setColumnCount(4)
+        table.setHorizontalHeaderLabels(["", _("Segment"), _("mL"), _("Mean")])
+        table.horizontalHeaderItem(_MEAN).setToolTip(_("Mean intensity of the volume inside the segment"))
+        table.verticalHeader().visible = False
+        header = table.horizontalHeader()
+        header.setSectionResizeMode(_NAME, qt.QHeaderView.Stretch)
+        for column in (_EYE, _VOLUME, _MEAN):
+            header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
+        header.minimumSectionSize = 24
+        table.connect("cellClicked(int,int)", self._on_cell)
+
+    def _list(self, figures: Mapping[str, Statistics]) -> None:
+        """Make the rows anew; measure those of which nothing is known."""
+        segmentation = self._node.GetSegmentation() if self._node else None
+        ids = list(segmentation.GetSegmentIDs()) if segmentation else []
+        makers = {row.segment_id: row.made_by for row in self.rows}
+        self._rows = {
+            segment_id: self._row(segment_id, figures.get(segment_id), makers.get(segment_id, Maker.MODEL))
+            for segment_id in ids
+        }
+        table = self._ui.segmentTable
+        table.setRowCount(len(ids))
+        for position, row in enumerate(self._rows.values()):
+            self._write_row(position, row)
+        self._to_measure = [row.segment_id for row in self._rows.values() if row.statistics is None]
+        self._fit()
+        self._show_empty_ones()
+        self._go_on()
+
+    def _row(self, segment_id: str, statistics: Statistics | None, made_by: Maker) -> SegmentRow:
+        segment = self._node.GetSegmentation().GetSegment(segment_id)
+        return SegmentRow(segment_id, segment.GetName(), tuple(segment.GetColor()), statistics, made_by)
+
+    def _write_row(self, position: int, row: SegmentRow) -> None:
+        table = self._ui.segmentTable
+        shown = is_visible(self._node, row.segment_id)
+        texts = ("", row.title, row.volume_words, row.mean_words)
+        for column, text in enumerate(texts):
+            item = table.item(position, column)
+            if item is None:
+                item = qt.QTableWidgetItem()
+                table.setItem(position, column, item)
+            if item.text() != text:
+                item.setText(text)
+            if column in (_VOLUME, _MEAN):
+                item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+        table.item(position, _EYE).setIcon(self._eyes[shown])
+        table.item(position, _EYE).setToolTip(_("Hide") if shown else _("Show"))
+        table.item(position, _NAME).setIcon(_swatch(row.color))
+        table.item(position, _NAME).setToolTip(row.explanation)
+
+    def _fit(self) -> None:
+        """As high as its rows, up to a dozen; then it scrolls."""
+        table, any_row = self._ui.segmentTable, bool(self._rows)
+        self._ui.tableHint.visible = not any_row
+        for widget in (table, self._ui.tableButtonsArea):
+            widget.visible = any_row
+        self._ui.tableMessage.visible = False
+        if any_row:
+            height = table.rowHeight(0) * min(len(self._rows), _MOST_ROWS_SHOWN)
+            table.setFixedHeight(height + table.horizontalHeader().sizeHint.height() + 2 * table.frameWidth)
+
+    def _on_changed(self, segment_ids: set[str]) -> None:
+        """Segments were drawn, added, removed or renamed. (A run changes them one by one: they are taken together.)"""
+        self._changed |= segment_ids
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if (self._changed or self._to_measure) and not self._tick.isActive():
+            self._tick.start()
+
+    def _next_step(self) -> None:
+        """What changed is listed; then one segment is measured in each round of Qt's loop."""
+        if self._changed:
+            self._list_changed()
+        elif self._to_measure:
+            self._measure(self._to_measure.pop(0))
+        else:
+            self._tick.stop()
+
+    def _list_changed(self) -> None:
+        changed, self._changed = self._changed, set()
+        if list(self._node.GetSegmentation().GetSegmentIDs()) != list(self._rows):
+            self._list({row.segment_id: row.statistics for row in self.rows if row.segment_id not in changed})
+            return
+        for position, (segment_id, row) in enumerate(self._rows.items()):
+            if segment_id in changed:
+                self._rows[segment_id] = self._row(segment_id, row.statistics, row.made_by)
+                self._write_row(position, self._rows[segment_id])
+        self._to_measure += [segment_id for segment_id in changed if segment_id not in self._to_measure]
+
+    def _measure(self, segment_id: str) -> None:
+        if segment_id in self._rows:
+            statistics = segment_statistics_of(self._node, segment_id, self._volume)
+            self._rows[segment_id] = self._row(segment_id, statistics, maker(self._node, segment_id))
+            self._write_row(list(self._rows).index(segment_id), self._rows[segment_id])
+            self._show_empty_ones()
+
+    def _show_empty_ones(self) -> None:
+        """Which structures were not found, and why that may be."""
+        empty = [row.name for row in self.rows if row.empty]
+        if empty:
+            words = _("Not found: {names}. {reason}").format(names=listed(empty), reason=reason_for_empty(self._node))
+            self._ui.tableHint.text = words
+        elif not self._rows:
+            self._ui.tableHint.text = _("The segments appear here, with their volumes.")
+        self._ui.tableHint.visible = bool(empty) or not self._rows
+
+    def _on_cell(self, position: int, column: int) -> None:
+        row = self.rows[position]
+        if column == _EYE:
+            set_visible(self._node, row.segment_id, not is_visible(self._node, row.segment_id))
+            self._write_row(position, row)
+        else:
+            self._on_chosen(row.segment_id)
+
+    def _copy(self) -> None:
+        qt.QApplication.clipboard().setText(as_tab_separated(self.rows))
+        self._tell(GOOD, _("Copied: paste it into a spreadsheet or a report."))
+
+    def _export(self) -> None:
+        suggestion = f"{self._node.GetName()}.csv"
+        path = qt.QFileDialog.getSaveFileName(
+            slicer.util.mainWindow(), _("Export the table"), suggestion, _("Tables (*.csv)")
+        )
+        if not path:
+            return
+        try:
+            write_csv(self.rows, Path(path))
+        except TransformerSegError as error:
+            self._ui.tableMessage.text = explained(error)
+            self._ui.tableMessage.visible = True
+            return
+        self._tell(GOOD, _("Exported to {file}.").format(file=Path(path).name))
+
+    def _tell(self, mark: str, words: str) -> None:
+        self._ui.tableMessage.text = f"{sign(mark)} {escaped(words)}"
+        self._ui.tableMessage.visible = True
+
+
+def _swatch(color: tuple[float, float, float]) -> qt.QIcon:
+    pixmap = qt.QPixmap(_SWATCH_PIXELS, _SWATCH_PIXELS)
+    pixmap.fill(qt.QColor(*(round(255 * part) for part in color)))
+    return qt.QIcon(pixmap)
