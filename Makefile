@@ -1,13 +1,14 @@
-# make demo   segment a real volume with the embedded model, into a real MRML scene
-# make test   style, floors and tests
-# make bench  speed and memory against stock MONAI, as a Markdown table
+# make demo         segment a real volume with the embedded model, into a real MRML scene
+# make test         style, floors and tests
+# make screenshots  draw the panel in each of its states, and its result, as PNG
+# make bench        speed and memory against stock MONAI, as a Markdown table
 # Each sets up what it needs (a virtual environment in .venv, and, as root on Debian, system packages).
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test bench clean
+.PHONY: demo test screenshots bench clean
 
 demo: $(READY)
 	$(BIN)/python Testing/demo/demo.py --output demo-output
@@ -17,6 +18,9 @@ test: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/pytest
+
+screenshots: $(READY)
+	$(BIN)/python Testing/screenshots --output screenshots
 
 bench: $(READY)
 	$(BIN)/python Testing/benchmarks
@@ -30,4 +34,4 @@ $(READY): pyproject.toml .constraints.txt Testing/system_packages.sh
 	touch $@
 
 clean:
-	rm -rf .venv demo-output
+	rm -rf .venv demo-output screenshots

@@ -239,13 +239,21 @@ def estimates() -> Iterator[Row]:
         yield Row(what, measured, agreement=f"estimated before the run: {estimated:.0f}")
 
 
+def panel() -> Iterator[Row]:
+    """A run in the panel: its speed, and the window's."""
+    from panel_rows import figures
+
+    for values in figures():
+        yield Row(*values)
+
+
 def _share(labels: np.ndarray, expected: np.ndarray) -> str:
     return f"{np.mean(labels == expected):.5%} of labels equal"
 
 
 ROWS: dict[str, Callable[[], Iterator[Row]]] = {
     measure.__name__: measure
-    for measure in (fourteen_classes, hundred_and_four_classes, restoring, resampling, whole_way, estimates)
+    for measure in (fourteen_classes, hundred_and_four_classes, restoring, resampling, whole_way, estimates, panel)
 }
 
 

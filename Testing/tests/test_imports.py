@@ -6,10 +6,13 @@ import json
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import TransformerSegLib
+
+TESTING = str(Path(__file__).resolve().parents[1])
 
 HEAVY = ("torch", "monai", "SimpleITK", "nrrd", "vtk", "slicer", "ignite", "matplotlib")
 
@@ -25,7 +28,7 @@ def engine_modules() -> list[str]:
     return [
         module.name
         for module in pkgutil.walk_packages(TransformerSegLib.__path__, "TransformerSegLib.")
-        if not module.name.startswith("TransformerSegLib.scene")
+        if not module.name.startswith(("TransformerSegLib.scene", "TransformerSegLib.panel"))
     ]
 
 
@@ -40,6 +43,26 @@ def test_importing_the_scene_loads_no_torch():
         "vtk",
         "slicer",
     }
+
+
+def test_importing_the_panel_needs_no_package_that_slicer_lacks():
+    """Every part of it, at module level; Slicer ships neither of these."""
+    lacking = ("torch", "monai", "einops", "pydantic", "safetensors", "nibabel", "typer", "rich")
+    panel = Path(TransformerSegLib.__path__[0]) / "panel"
+    names = [f"TransformerSegLib.panel.{path.stem}" for path in sorted(panel.glob("*.py")) if path.stem != "__init__"]
+    assert "TransformerSegLib.panel.session" in names
+    script = "\n".join(
+        [
+            f"import sys; sys.path.insert(0, {TESTING!r})",
+            "from host import Host",
+            f"host = Host(without={lacking!r})",
+            *(f"import {name}" for name in names),
+            f"print([name for name in {lacking!r} if sys.modules.get(name) is not None])",
+        ]
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["segment", "--help"], ["models"]])
