@@ -102,6 +102,13 @@ class TransformerSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             (slicer.mrmlScene.EndImportEvent, self.onSceneEndClose),
         ):
             self.addObserver(slicer.mrmlScene, event, called)
+        if self.isShown:  # Slicer's Reload button sets a module up anew, but does not enter it again
+            self.enter()
+
+    @property
+    def isShown(self) -> bool:  # noqa: N802
+        """A widget that was made without Slicer's module panel is a window of its own."""
+        return getattr(self.parent, "isEntered", True)
 
     def enter(self) -> None:
         self.showParameterNode()
@@ -122,7 +129,7 @@ class TransformerSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel.set_parameter_node(None)
 
     def onSceneEndClose(self, caller, event) -> None:  # noqa: N802
-        if self.parent.isEntered:
+        if self.isShown:
             self.showParameterNode()
 
     def showParameterNode(self) -> None:  # noqa: N802

@@ -1,4 +1,4 @@
-# Stands in for Slicer's description of an extension: what the Extension Manager shows, one "name value" a line.
+# Stands in for Slicer's description of an extension: what the Extensions Manager shows, one "name value" a line.
 
 set(description "")
 foreach(name HOMEPAGE CONTRIBUTORS DESCRIPTION ICONURL SCREENSHOTURLS DEPENDS)

@@ -1,5 +1,7 @@
 # Stands in for the macros that Slicer gives to extensions.
 
+set(BUILD_TESTING ON) # Slicer's default; here a test is only checked to be there
+
 function(slicerMacroBuildScriptedModule)
   cmake_parse_arguments(MODULE "WITH_GENERIC_TESTS;WITH_SUBDIR;VERBOSE" "NAME" "SCRIPTS;RESOURCES" ${ARGN})
   if(MODULE_UNPARSED_ARGUMENTS)
@@ -31,4 +33,14 @@ function(slicerMacroBuildScriptedModule)
     install(FILES "${copy}" DESTINATION "${Slicer_QTSCRIPTEDMODULES_LIB_DIR}/${folder}")
   endforeach()
   add_custom_target(${MODULE_NAME} ALL DEPENDS ${copies})
+endfunction()
+
+function(slicer_add_python_unittest)
+  cmake_parse_arguments(TEST "" "SCRIPT;TESTNAME_PREFIX" "SLICER_ARGS" ${ARGN})
+  if(TEST_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "Unknown arguments: ${TEST_UNPARSED_ARGUMENTS}")
+  endif()
+  if(NOT EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${TEST_SCRIPT}")
+    message(FATAL_ERROR "A test is not there: ${TEST_SCRIPT}")
+  endif()
 endfunction()

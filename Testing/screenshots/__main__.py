@@ -19,6 +19,7 @@ sys.path[1:1] = [str(REPOSITORY / "Testing"), str(REPOSITORY / "Testing" / "demo
 from states import STATES, draw  # noqa: E402
 
 RESULT = "result"
+PICTURES = [*STATES, RESULT]
 SHOWN_IN_README = {"finished": "panel.png", RESULT: "result.png"}
 CHILD = "--draw"
 
@@ -27,13 +28,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("screenshots"), help="folder for the pictures")
     parser.add_argument(CHILD, action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("states", nargs="*", metavar="STATE", help=f"of {', '.join([*STATES, RESULT])}")
+    parser.add_argument("states", nargs="*", metavar="STATE", help=f"of {', '.join(PICTURES)}")
     arguments = parser.parse_args()
+    if unknown := set(arguments.states).difference(PICTURES):
+        parser.error(f"no such state: {', '.join(sorted(unknown))}")
     arguments.output.mkdir(parents=True, exist_ok=True)
     if arguments.draw:
         _draw(arguments.states[0], arguments.output)
         return
-    for state in arguments.states or [*STATES, RESULT]:
+    for state in arguments.states or PICTURES:
         # A process of its own, as Slicer is started anew: what one state has loaded is not there for the next.
         subprocess.run([sys.executable, __file__, CHILD, "--output", arguments.output, state], check=True)
         picture = arguments.output / f"{state}.png"

@@ -173,6 +173,21 @@ def failed(user: PanelUser) -> None:
     user.segment()
 
 
+@state
+def many(user: PanelUser) -> None:
+    """A model with a hundred classes, and long names everywhere: nothing grows beyond the panel."""
+    name = "CT_thorax_abdomen_portal_venous_phase_1.0mm_B31f_supine_with_a_name_without_any_space"
+    classes = tuple(f"Structure {number} with a name that is longer than its column" for number in range(104))
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = write_bundle(Path(folder) / "whole_body", classes=classes)
+        _title(bundle, "Whole body, every organ, vessel, muscle and bone, Swin UNETR, third edition", "Apache-2.0")
+        user.host.dialogs.answer(str(bundle))
+        user.ui.importButton.menu().actions()[0].trigger()
+    _noise(user, name, (40, 48, 40), "CT")
+    user.segment()
+    user.fold("correctCollapsibleButton", True)
+
+
 def _sample(user: PanelUser):
     """The sample volume, under the name that Slicer's Sample Data gives it."""
     node = add_volume_node(user.host.scene, replace(read_volume(SAMPLE), name="Hippocampus MR", modality="MR"))

@@ -62,7 +62,7 @@ def copied(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def metadata(build: Path) -> dict[str, str]:
-    """What the Extension Manager would show."""
+    """What the Extensions Manager would show."""
     lines = (build / "build/TransformerSeg.s4ext").read_text(encoding="utf-8").splitlines()
     return dict(line.split(" ", maxsplit=1) for line in lines)
 
@@ -96,6 +96,11 @@ def test_a_listed_file_that_is_missing_stops_the_build(copied: Path, tmp_path: P
     with pytest.raises(subprocess.CalledProcessError) as failure:
         install_extension(copied, tmp_path)
     assert "lists a file that is not there: TransformerSegLib/errors.py" in failure.value.output
+
+
+def test_slicers_own_run_of_the_tests_includes_the_modules():
+    lists = (MODULE / "CMakeLists.txt").read_text(encoding="utf-8")
+    assert re.search(r"if\(BUILD_TESTING\)\s+slicer_add_python_unittest\(SCRIPT \$\{MODULE_NAME}\.py\)", lists)
 
 
 def test_the_installed_library_imports_and_finds_its_model(installed: Path):
@@ -194,6 +199,7 @@ def test_the_homepage_has_what_reviewers_look_for(metadata: dict[str, str]):
         assert sought in readme
     assert "Apache License" in (REPOSITORY / "LICENSE.txt").read_text(encoding="utf-8")
     assert "not for diagnosis" in metadata["description"]
+    assert len(re.findall(r"[.!?](?:\s|$)", metadata["description"])) <= 2
     for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", readme):
         assert (REPOSITORY / picture).is_file(), picture
 

@@ -127,6 +127,12 @@ class TestQtAsPythonQtShowsIt:
             with pytest.raises(AttributeError):
                 qt.QPushButton("x").connect(signature, print)
 
+    def test_a_receiver_that_cannot_be_called_raises(self, host: Host):
+        import qt
+
+        with pytest.raises(TypeError, match="clicked"):
+            qt.QPushButton("x").connect("clicked()", None)
+
     def test_classes_keep_their_kinship(self, host: Host):
         import qt
 

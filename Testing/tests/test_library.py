@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -30,6 +31,9 @@ from bundle_factory import change_json, write_bundle
 from damage import mutated
 
 WEIGHTS = "models/model.safetensors"
+
+MAXIMUM_FILE_NAME_BYTES = 255
+DEVICES_OF_WINDOWS = {"con", "nul", "aux", "com1"}
 
 
 @pytest.fixture
@@ -212,15 +216,16 @@ def test_another_model_of_the_same_name_gets_a_number(library: ModelLibrary, spl
     assert sorted(names(library)) == sorted([DEFAULT_MODEL, f"{DEFAULT_MODEL}_2", "Spleen_2", "Spleen_3", "spleen"])
 
 
-@pytest.mark.parametrize("given", [".hidden", "a b*c", "…", "x" * 300])
+@pytest.mark.parametrize("given", [".hidden", "a b*c", "…", "x" * 300, "𠀀" * 62, "con", "NUL.", "aux .v1", "com1.zip"])
 def test_a_name_that_is_no_folders_name_everywhere_is_made_one(
     library: ModelLibrary, spleen: Path, tmp_path: Path, given: str
 ):
     archive = tmp_path / "bundle.zip"
     name = library.import_bundle(zipped(spleen, archive, f"{given}/")).name
     assert name in names(library)
-    assert len(name) <= 80
-    assert name.replace("_", "").isalnum()
+    assert len(os.fsencode(f"{name}_100")) <= MAXIMUM_FILE_NAME_BYTES
+    assert re.fullmatch(r"\w+(\.\w+)?", name)
+    assert name.partition(".")[0].lower() not in DEVICES_OF_WINDOWS
 
 
 # What is refused

@@ -101,7 +101,7 @@ def test_the_copies_that_measuring_intensities_takes_are_counted(bundle: Bundle)
 
 def test_an_estimate_reads_as_a_sentence():
     assert replace(NEEDED, sums=int(2e9)).in_words(ON_GPU) == (
-        "100 windows, about 0.0 GB of memory and 2.0 GB on cuda:0."
+        "100 windows, about 1 MB of memory and 2.0 GB on cuda:0."
     )
 
 

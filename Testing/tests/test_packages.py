@@ -200,6 +200,16 @@ def test_a_failed_installation_is_said_and_may_be_tried_again(first_start: Host,
     assert both.missing() == []
 
 
+def test_an_installer_that_does_not_start_was_not_declined(both, monkeypatch: pytest.MonkeyPatch):
+    def broken(*_arguments, **_options) -> None:
+        raise RuntimeError("PythonSlicer executable not found")
+
+    monkeypatch.setattr("slicer.packaging.pip_ensure", broken)
+    refusal = refused(both)
+    assert "declined" not in refusal.why
+    assert "PythonSlicer executable not found" in refusal.why
+
+
 def test_what_the_installer_left_out_is_named(first_start: Host, both):
     first_start.packaging.break_next("tried_two")
     first_start.dialogs.answer(True)
@@ -271,4 +281,4 @@ def test_without_the_pytorch_extension_it_is_named(first_start: Host, monkeypatc
     asked = Packages([Requirement("tried_one", ">=2", 1, Source.PYTORCH_EXTENSION)])
     assert "First install the extension PyTorch" in asked.explain()
     refusal = refused(asked)
-    assert "Install the extension PyTorch from the Extension Manager" in refusal.remedy
+    assert "Install the extension PyTorch from the Extensions Manager" in refusal.remedy

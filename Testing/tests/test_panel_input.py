@@ -125,6 +125,10 @@ def test_a_volume_that_no_model_can_segment_is_refused_with_a_remedy(user):
     assert not user.sees("confirmBox")
     assert not user.ui.segmentButton.enabled
     assert user.reads("reasonLabel").startswith("Replace them")
+    what, why, remedy = user.reads("checkLine").splitlines()
+    assert "broken" in what
+    assert why
+    assert remedy.startswith("→ Replace them")
 
 
 def import_model(user: PanelUser, folder: Path) -> None:
@@ -201,3 +205,11 @@ def test_the_frame_of_a_sequence_can_be_chosen_to_be_all(user):
     assert user.reads("frameLabel") == "Frame 1 of 3"
     user.click("allFramesBox")
     assert user.opened.logic.getParameterNode().allFrames
+
+
+def test_a_volume_that_is_loaded_now_is_the_one_to_be_segmented(user):
+    add_volume(user, "before")
+
+    loaded = add_volume(user, "loaded now")
+
+    assert user.panel_input("T1-weighted MR").currentNode() is loaded

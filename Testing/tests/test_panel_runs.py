@@ -4,6 +4,7 @@ Module code, the real MRML scene and the real engine, on a stand-in for Slicer's
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -283,7 +284,10 @@ def test_without_packages_the_panel_opens_lists_models_and_says_what_is_missing(
         user.wait()
 
         assert user.models() == ["Hippocampus, Swin UNETR"]
-        assert "PyTorch" in user.reads("packagesLabel")
+        assert "PyTorch, MONAI, einops, pydantic, safetensors: about" in user.reads("packagesLabel")
+        assert not user.sees("packagesDetails")
+        user.click("packagesButton")
+        assert "from the Python Package Index" in user.reads("packagesDetails")
         assert user.ui.segmentButton.enabled
         user.click("cardButton")
         assert user.sees("cardBrowser")
@@ -324,3 +328,55 @@ def test_what_will_block_the_window_is_painted_before_it_does(user):
 
     assert "Getting ready …" in texts
     assert "Loading PyTorch (once per session) …" in texts
+
+
+def test_a_double_click_on_segment_does_not_cancel(user):
+    add_sample(user)
+    button = user.ui.segmentButton
+
+    button.click()
+    button.click()
+    user.wait_for_end()
+
+    assert len(user.table()) == 2
+
+
+def test_a_run_that_has_begun_is_cancelled_however_soon(user):
+    add_large(user, "large")
+    user.segment()
+
+    start(user)
+    user.panel._run._pressed = time.monotonic()
+    user.click("segmentButton")
+    user.wait_for_end()
+
+    assert "nothing was changed" in user.reads("doneLabel")
+
+
+def test_a_change_right_before_segment_is_taken_up(user):
+    """What the panel has not looked at yet is looked at before the run."""
+    node = add_sample(user)
+    slicer.util.arrayFromVolume(node)[:] = 7
+    slicer.util.arrayFromVolumeModified(node)
+
+    user.ui.segmentButton.click()
+
+    assert not user.opened.logic.session.runs
+    assert user.reads("checkSign") == "✗"
+
+
+def test_the_press_queues_the_run_and_leaves_the_rest_for_later(user, monkeypatch):
+    """What the window does while the worker starts is taken from the run's time."""
+    add_sample(user)
+    user.segment()
+    refreshed = []
+    monkeypatch.setattr(user.panel, "_refresh_input", lambda: refreshed.append("input"))
+
+    user.ui.segmentButton.click()
+
+    assert len(user.opened.logic.session.runs) == 1
+    assert user.ui.segmentButton.text == "Cancel"
+    assert refreshed == []
+    monkeypatch.undo()
+    user.wait_for_end()
+    assert len(user.table()) == 2

@@ -11,6 +11,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import slicer
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QIcon
+from PySide6.QtTest import QTest
 
 from TransformerSegLib.bundles.catalogue import find_bundle
 from TransformerSegLib.inference.proposal import Proposal
@@ -256,4 +259,107 @@ def test_the_devices_come_with_their_free_memory_once_torch_is_loaded(user, volu
     assert listed[0] == "Automatic"
     assert listed[-1].startswith(f"CPU, {torch.get_num_threads()} threads, ")
     assert listed[-1].endswith("B free")
+    assert user.reads("deviceHint").startswith("Now: ")
+    assert "free" in user.reads("deviceHint")
+    user.ui.deviceBox.setCurrentIndex(len(listed) - 1)
+    user.wait()
     assert not user.sees("deviceHint")
+
+
+def test_the_eyes_follow_what_is_hidden_elsewhere(user, node):
+    eye = user.ui.segmentTable.item(0, EYE)
+    assert eye.toolTip() == "Hide"
+
+    node.GetDisplayNode().SetSegmentVisibility(node.GetSegmentation().GetSegmentIDs()[0], False)
+    user.wait()
+
+    assert eye.toolTip() == "Show"
+
+
+def test_the_table_follows_colors_and_terms_and_shows_them_in_the_selected_row_too(user, node):
+    user.click_segment(0)
+
+    node.GetSegmentation().GetNthSegment(0).SetColor(0.0, 1.0, 0.0)
+    user.wait(0.3)
+
+    swatch = user.ui.segmentTable.item(0, NAME).icon()
+    for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected):
+        assert swatch.pixmap(12, mode).toImage().pixelColor(6, 6).getRgb()[:3] == (0, 255, 0)
+
+
+def test_without_its_volume_a_segment_keeps_its_size_and_loses_its_mean(user, node, volume):
+    before = user.table()
+
+    user.host.scene.RemoveNode(volume)
+    wait_for_figures(user)
+
+    assert user.table() == [[name, millilitres, "–"] for name, millilitres, _mean in before]
+
+
+def test_the_mean_follows_the_volumes_voxels(user, node, volume):
+    slicer.util.arrayFromVolume(volume)[:] = 7
+    slicer.util.arrayFromVolumeModified(volume)
+    wait_for_figures(user)
+
+    assert [row[2] for row in user.table()] == ["7.0", "7.0"]
+
+
+def test_a_person_who_adds_a_segment_is_not_told_that_it_was_not_found(user, node):
+    node.GetSegmentation().AddEmptySegment("own", "My own")
+    wait_for_figures(user)
+
+    assert user.table()[2][1] == "none"
+    assert not user.sees("tableHint")
+
+
+def test_the_arrow_keys_choose_the_segment_too(user, node):
+    user.fold("correctCollapsibleButton", False)
+    user.click_segment(0, NAME)
+
+    QTest.keyClick(user.ui.segmentTable, Qt.Key.Key_Down)
+    user.wait()
+
+    assert user.panel._correct.editor.currentSegmentID() == node.GetSegmentation().GetSegmentIDs()[1]
+
+
+def test_the_tab_key_leaves_the_table(user, node):
+    user.ui.segmentTable.setCurrentCell(0, NAME)
+
+    QTest.keyClick(user.ui.segmentTable, Qt.Key.Key_Tab)
+
+    assert user.ui.segmentTable.currentColumn() == NAME
+
+
+def test_what_is_copied_is_measured_first_and_says_its_unit(user, node, volume):
+    hounsfield = slicer.vtkCodedEntry()
+    hounsfield.SetValueSchemeMeaning("[hnsf'U]", "UCUM", "Hounsfield unit")
+    volume.SetVoxelValueUnits(hounsfield)
+    with slicer.util.NodeModify(node):
+        for number in range(30):
+            node.GetSegmentation().AddEmptySegment(f"s{number}", f"Segment {number}")
+
+    user.ui.copyTableButton.click()
+
+    header, *rows = (line.split("\t") for line in slicer.app.clipboard().text().splitlines())
+    assert header[1:3] == ["Volume (mL)", "Mean intensity (HU)"]
+    assert len(rows) == 32
+    assert all(row[1] for row in rows)
+
+
+def test_surfaces_are_shown_and_smoothed_as_soon_as_they_are_asked_for(user, node):
+    user.fold("advancedCollapsibleButton", False)
+    segmentation = node.GetSegmentation()
+
+    def points() -> int:
+        return segmentation.GetNthSegment(0).GetRepresentation("Closed surface").GetNumberOfPoints()
+
+    user.click("surfacesBox")
+    smooth = points()
+    assert smooth > 0
+    user.ui.smoothingSlider.value = 0.0
+    user.wait(0.5)
+    assert segmentation.GetConversionParameter("Smoothing factor") == "0"
+    assert points() > 0
+
+    user.click("surfacesBox")
+    assert not segmentation.ContainsRepresentation("Closed surface")

@@ -30,7 +30,11 @@ WHAT_TO_DO_NEXT = {
     "card": ("forecastLabel", "window"),
     "choices": ("forecastLabel", "window"),
     "failed": ("errorLabel", "→"),
+    "many": ("doneLabel", "Look at every segment"),
 }
+
+TALLEST = 1250
+"""Pixels; a panel that is taller than this is not taken in at a glance."""
 
 
 def too_narrow(user: PanelUser) -> list[str]:
@@ -56,6 +60,7 @@ def test_a_state_says_what_to_do_next_and_nothing_is_cut_off(state, tmp_path: Pa
         user.host.screenshot(user.opened.panel, tmp_path / "panel.png", PANEL_WIDTH)
 
         assert user.opened.panel.minimumSizeHint.width() <= PANEL_WIDTH
+        assert user.opened.panel.height < TALLEST
         assert too_narrow(user) == []
         assert words in user.reads(name)
         assert plain(user.ui.researchNotice.text) == "For research use, not for diagnosis."

@@ -45,7 +45,7 @@ def test_times_are_as_exact_as_a_person_needs_them(seconds, words):
 
 
 def test_sizes_have_a_unit_that_people_know():
-    from TransformerSegLib.panel.phrases import data_size
+    from TransformerSegLib.inference.data_size import data_size
 
     assert [data_size(size) for size in (10, 15_600_000, 999_600_000, 1_240_000_000)] == [
         "1 MB",
@@ -212,7 +212,7 @@ def test_a_table_that_cannot_be_written_says_so_and_leaves_nothing(tmp_path: Pat
         ({"options": {"region": {"center": [0, 0, 0]}}}, "box"),
         ({"options": {"region": None, "accept_mismatch": True}}, "unlike what the model was trained on"),
         ({"options": {"region": None, "accept_mismatch": False}}, "outside of the image"),
-        ({}, "Nothing has been drawn"),
+        ({}, "outside of the image"),
     ],
 )
 def test_an_empty_structure_comes_with_the_likely_reason(record, told):

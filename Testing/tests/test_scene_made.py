@@ -14,6 +14,7 @@ from TransformerSegLib.scene.offscreen import offscreen_application
 from TransformerSegLib.scene.run_records import run_records
 from TransformerSegLib.scene.segment_tags import MAKER_TAG, tag
 from TransformerSegLib.scene.stored_proposals import IDENTIFIER_ATTRIBUTE
+from TransformerSegLib.scene.undoing import undo_run
 from TransformerSegLib.scene.volumes import add_volume_node, vtk_matrix
 
 from example_segmentation import AFFINES, SHAPE, example_segmentation, example_volume, geometry, rotation
@@ -95,6 +96,18 @@ def test_who_made_a_segment_is_written_on_it_when_asked(node, pencil):
         OVERLAPPING: "model",
         mine: "a person",
     }
+
+
+def test_runs_and_their_undo_write_on_segments_who_made_them(scene, node, pencil, volume_node):
+    def written() -> str | None:
+        return tag(node.GetSegmentation().GetSegment(FIRST), MAKER_TAG)
+
+    pencil.paint(FIRST, np.s_[0:3, 0:3, 0:3])
+    put(scene, example_segmentation(OBLIQUE, layers=2), volume_node, node)
+    assert written() == "model, then a person"
+    pencil.erase(FIRST, np.s_[0:3, 0:3, 0:3])
+    undo_run(node)
+    assert written() == "model"
 
 
 def test_a_completed_segment_is_protected_though_nobody_drew_in_it(node):

@@ -151,6 +151,14 @@ def test_a_run_and_its_undo_are_told(scene, node, volume_node, told):
     assert LAST in set().union(*told)
 
 
+def test_a_segment_that_an_undo_brings_back_after_a_person_deleted_it_is_told(scene, node, volume_node, told):
+    put(scene, shifted(example_segmentation(OBLIQUE, layers=2)), volume_node, node)
+    node.GetSegmentation().RemoveSegment(LAST)
+    told.clear()
+    undo_run(node)
+    assert LAST in set().union(*told)
+
+
 def test_segments_that_only_share_a_labelmap_with_a_replaced_one_are_not_told(scene, node, volume_node, told):
     result = shifted(example_segmentation(OBLIQUE, layers=2)).of_classes(["C"])
     shared = labelmap_of(node.GetSegmentation().GetSegment(FIRST))

@@ -7,6 +7,7 @@ import gc
 import numpy as np
 import pytest
 
+from TransformerSegLib.inference.region import Region
 from TransformerSegLib.scene.history import MAXIMUM_STEPS
 from TransformerSegLib.scene.labelmaps import labelmap_of, labels_of, segments_of
 from TransformerSegLib.scene.made import Maker, makers, protected_segments
@@ -14,7 +15,7 @@ from TransformerSegLib.scene.offscreen import offscreen_application
 from TransformerSegLib.scene.run_records import run_records
 from TransformerSegLib.scene.segment_tags import tag
 from TransformerSegLib.scene.undoing import can_undo, undo_run
-from TransformerSegLib.scene.volumes import add_volume_node
+from TransformerSegLib.scene.volumes import add_volume_node, voxels
 
 from example_segmentation import AFFINES, PROVENANCE, SHAPE, example_segmentation, example_volume
 from mrml_reading import assert_holds
@@ -157,6 +158,13 @@ def test_undo_works_where_a_person_deleted_segments_since(scene, volume_node, no
     assert makers(node)[LAST] is Maker.MODEL
 
 
+def test_a_segmentation_that_was_deleted_cannot_be_undone(scene, node):
+    scene.RemoveNode(node)
+    assert not can_undo(node)
+    with pytest.raises(ValueError, match="can be taken back"):
+        undo_run(node)
+
+
 @pytest.mark.parametrize("classes", [["Anterior Größe"], ["Anterior Größe", "Nothing", "C", "Overlapping 1"]])
 def test_undo_leaves_no_label_without_a_segment(scene, volume_node, node, result, pencil, classes):
     put(scene, shifted(result).of_classes(classes), volume_node, node)
@@ -237,6 +245,14 @@ class Ledger:
     def completed(self, name: str) -> None:
         self._drawn[name] = self._masks()[name]
 
+    def joined(self) -> None:
+        """A run in a region made segments of its own voxels and of those that were outside."""
+        self._made += self._masks().values()
+
+    def forget_completed(self) -> None:
+        """The editor's undo takes back that a segment was declared completed."""
+        self._drawn = {name: mask for name, mask in self._drawn.items() if mask not in self._made}
+
     def check(self) -> None:
         """All of it is there; an undo may have moved it to a segment beside."""
         there = self._masks()
@@ -253,27 +269,30 @@ class Ledger:
 
 @pytest.mark.parametrize("seed", range(16))
 def test_nothing_that_a_person_drew_is_lost_whatever_happens(scene, volume_node, result, seed: int, tmp_path):
-    """Runs of several models, undos, edits of every kind, and saving, in any order."""
+    """Runs of several models, in regions or without, undos (the editor's, too), edits of every kind, and saving, in
+    any order."""
     random = np.random.default_rng(seed)
     node = put(scene, result, volume_node).node
     pencil = Pencil(scene, node, volume_node)
     ledger = Ledger(node)
     ledger.proposed(result)
 
-    def run(again, scene, volume_node) -> None:
+    def run(again, scene, volume_node, region=None) -> None:
         ledger.proposed(again)
-        put(scene, again, volume_node, ledger.node)
+        put(scene, again, volume_node, ledger.node, region)
+        if region is not None:
+            ledger.joined()
         ledger.check()
 
     for _ in range(25):
         ids = node.GetSegmentation().GetSegmentIDs()
         chosen = str(random.choice(ids)) if ids else ""
-        match random.integers(8):
+        match random.integers(10):
             case 0 | 1:
                 again = [shifted(result, int(random.integers(1, 4))), other_result(OBLIQUE)][random.integers(2)]
                 if random.integers(2):
                     again = again.of_classes([str(random.choice([s.definition.name for s in again.segments]))])
-                run(again, scene, volume_node)
+                run(again, scene, volume_node, some_region(random) if random.integers(3) == 0 else None)
             case 2 if can_undo(node):
                 undo_run(node)
                 ledger.check()
@@ -289,6 +308,11 @@ def test_nothing_that_a_person_drew_is_lost_whatever_happens(scene, volume_node,
                 ledger.edit(lambda: node.GetSegmentation().RemoveSegment(chosen))  # noqa: B023
             case 7:
                 node.GetSegmentation().AddEmptySegment()
+            case 8 if ids:
+                ledger.edit(lambda: write_directly(node.GetSegmentation().GetSegment(chosen), random))  # noqa: B023
+            case 9 if pencil.logic.CanUndo():
+                ledger.edit(pencil.logic.Undo)
+                ledger.forget_completed()
     found = makers(node)
     with reopened(scene, tmp_path / "saved") as other_scene:
         ledger.node = other_scene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
@@ -297,6 +321,23 @@ def test_nothing_that_a_person_drew_is_lost_whatever_happens(scene, volume_node,
         run(shifted(result, 3), other_scene, other_scene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode"))
         undo_run(ledger.node)
         ledger.check()
+
+
+def some_region(random: np.random.Generator) -> Region:
+    spacing = np.linalg.norm(OBLIQUE[:3, :3], axis=0)
+    center = (OBLIQUE @ (*random.integers(2, 8, 3), 1.0))[:3]
+    return Region(center, spacing * random.integers(3, 8, 3), OBLIQUE[:3, :3] / spacing)
+
+
+def write_directly(segment, random: np.random.Generator) -> None:
+    """Into the labelmap that it shares with others, as scripts do, with and without telling VTK."""
+    labelmap = labelmap_of(segment)
+    if labelmap is None or labelmap.IsEmpty():
+        return
+    corner = tuple(slice(0, int(count)) for count in random.integers(1, 4, 3))
+    voxels(labelmap)[corner] = segment.GetLabelValue() if random.integers(2) else 0
+    if random.integers(2):
+        labelmap.Modified()
 
 
 def some_box(random: np.random.Generator) -> tuple[slice, ...]:

@@ -255,6 +255,11 @@ class TestCheck:
         run = session.submit(replace(request, accept_mismatch=True))
         host.wait_until(lambda: run.finished)
         assert run.error is None
+        host.scene.Clear()
+        other = added(host, noise(120, 120, 120))
+        assert other.GetID() == node.GetID()
+        region = session.place_region(request_for(other))
+        assert session.check(request_for(other, region=region)).verdict is Verdict.FITS
 
 
 class TestForecast:
@@ -263,7 +268,7 @@ class TestForecast:
         assert forecast.windows >= 1
         assert forecast.seconds > 0
         assert forecast.words.endswith("on the CPU")
-        assert " GB of memory, about " in forecast.words
+        assert "B of memory, about " in forecast.words
 
     def test_a_smaller_overlap_takes_fewer_windows(self, session, host):
         node = added(host, noise(80, 80, 80), modality="MR")
@@ -517,6 +522,20 @@ class TestCancel:
         run = session.submit(request_for(sample))
         assert run.words == "Cancelled, since the scene was closed: nothing was changed"
 
+    def test_what_goes_wrong_because_it_was_cancelled_while_it_was_prepared_is_no_error(self, session, sample, host):
+        class Installing:
+            def missing(self) -> list[str]:
+                return ["torch"]
+
+            def install(self) -> None:
+                host.scene.Clear()
+                raise errors.PackagesMissing("The installer was closed", why="the scene is gone", remedy="Try again")
+
+        session.packages = Installing()
+        run = session.submit(request_for(sample))
+        assert run.error is None
+        assert run.words == "Cancelled, since the scene was closed: nothing was changed"
+
     def test_closing_the_session_ends_the_worker(self, session, sample, host):
         run = session.submit(request_for(sample, preset=Preset.BEST))
         host.wait_until(is_running(run))
@@ -640,6 +659,16 @@ class TestErrors:
         assert "TransformerSegLib/panel/work.py" in run.report
         assert "ValueError: “<node>” went wrong at <file>" in run.report
         assert session.report(run) == run.report
+
+    def test_names_that_were_given_while_the_run_went_on_are_not_in_its_report(self, session, sample, host):
+        run = session.submit(request_for(sample, preset=Preset.BEST))
+        host.wait_until(is_running(run))
+        sample.SetName("DOE JANE")
+        sample.SetIJKToRASMatrix(scaled_grid_of(sample, 2.0))
+        host.wait_until(lambda: run.finished)
+        assert isinstance(run.error, errors.GridMismatch)
+        assert "DOE" in run.error.what
+        assert "DOE" not in run.report
 
     def test_a_report_names_versions_model_and_geometry_but_no_person(self, session, host):
         node = add_volume_node(host.scene, replace(read_volume(MR), name="MUSTERMANN ERIKA T1", modality="MR"))

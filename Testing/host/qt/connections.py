@@ -14,6 +14,7 @@ def connect(sender: QtCore.QObject, signature: str, receiver, slot: str | None =
 
     Raises:
         AttributeError: There is no such signal. (PythonQt answers False, and goes on.)
+        TypeError: The receiver cannot be called.
     """
     signal, target = _ends(sender, signature, receiver, slot)
     signal.connect(target)
@@ -42,6 +43,8 @@ def find_signal(sender: QtCore.QObject, signature: str) -> QtCore.SignalInstance
 def _ends(sender: QtCore.QObject, signature: str, receiver, slot: str | None):
     signal = find_signal(sender, signature)
     target = receiver if slot is None else getattr(receiver, slot.split("(")[0])
+    if not callable(target):
+        raise TypeError(f"'{signature}' cannot call {target!r}.")
     if signature.endswith("()"):
         target = _bare_call(sender, signature, target)
     return signal, target

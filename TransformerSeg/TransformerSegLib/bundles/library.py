@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from TransformerSegLib.bundles.layout import (
@@ -40,7 +40,8 @@ MAXIMUM_TEXT_BYTES = 16 * 1024**2
 MAXIMUM_WEIGHTS_BYTES = 12 * 1024**3
 """Largest weights file that is imported: that of the largest network, with an optimizer's state."""
 
-MAXIMUM_NAME_CHARACTERS = 80
+MAXIMUM_NAME_CHARACTERS = 60
+"""Of an imported model: with four bytes a character, what every file system takes."""
 
 DRAFT_PREFIX = ".import-"
 """Of the folder in which a bundle is put together before it appears under its name."""
@@ -210,7 +211,7 @@ def _check(folder: Path) -> None:
 def _folder_name(name: str) -> str:
     """A name that is a folder's on every system."""
     plain = re.sub(r"[^\w.-]+", "_", name)[:MAXIMUM_NAME_CHARACTERS].strip("._-")
-    return plain or "model"
+    return f"model_{plain}" if PureWindowsPath(plain).is_reserved() else plain or "model"
 
 
 def _identical(one: Path, other: Path) -> bool:

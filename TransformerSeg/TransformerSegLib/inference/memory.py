@@ -17,6 +17,7 @@ from TransformerSegLib.bundles.plan import (
     Spacing,
 )
 from TransformerSegLib.errors import OutOfMemory
+from TransformerSegLib.inference.data_size import data_size
 from TransformerSegLib.inference.devices import CPU, Device
 from TransformerSegLib.inference.discretising import label_dtype
 from TransformerSegLib.inference.model_grid import ModelGrid
@@ -33,8 +34,6 @@ HALF_PRECISION_FACTOR = 2
 
 USUAL_LAYERS = 4
 """Classes may overlap in as many layers as there are classes; anatomy rarely needs more than a few."""
-
-GB = 1e9
 
 
 @dataclass(frozen=True)
@@ -71,8 +70,8 @@ class Estimate:
     def in_words(self, placement: Placement) -> str:
         """A sentence for people, before the run."""
         windows = "1 window" if self.windows == 1 else f"{self.windows} windows"
-        where = "" if placement.device == CPU else f" and {self.on_device(placement) / GB:.1f} GB on {placement.device}"
-        return f"{windows}, about {self.on_cpu(placement) / GB:.1f} GB of memory{where}."
+        where = "" if placement.device == CPU else f" and {data_size(self.on_device(placement))} on {placement.device}"
+        return f"{windows}, about {data_size(self.on_cpu(placement))} of memory{where}."
 
 
 def estimate(
@@ -129,8 +128,8 @@ def fitting(needed: Estimate, placement: Placement, device: Device, computer: De
     wanted = needed.on_cpu(steps[-1])
     if computer.total_bytes is not None and wanted > computer.total_bytes:
         raise OutOfMemory(
-            f"This volume needs about {wanted / GB:.1f} GB of memory",
-            why=f"the computer has {computer.total_bytes / GB:.1f} GB",
+            f"This volume needs about {data_size(wanted)} of memory",
+            why=f"the computer has {data_size(computer.total_bytes)}",
             remedy="Segment only a part of it (--roi)",
         )
     return steps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,14 +10,16 @@ from typing import TYPE_CHECKING
 import qt
 from slicer.i18n import tr as _
 
-from TransformerSegLib.inference.devices import computer_memory
+from TransformerSegLib.inference.data_size import data_size
 from TransformerSegLib.inference.presets import Preset
 from TransformerSegLib.panel.loading import load_section
-from TransformerSegLib.panel.phrases import data_size
 from TransformerSegLib.panel.request import AUTO_DEVICE
 
 if TYPE_CHECKING:
     from TransformerSegLib.inference.devices import Device
+
+_AT_REST_MS = 300
+"""A slider that was not moved for so long is where it is wanted: surfaces take a while to build."""
 
 
 class AdvancedSection:
@@ -26,18 +29,32 @@ class AdvancedSection:
         storage: the folder of imported models.
         devices: gives the devices as far as they are known; asked when the section is opened.
         on_changed: called when a person chose another device or speed.
+        on_surfaces: called when a person turned 3D on or off, or chose another smoothing while it is on.
     """
 
-    def __init__(self, storage: Path, devices: Callable[[], Sequence[Device]], on_changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        storage: Path,
+        devices: Callable[[], Sequence[Device]],
+        on_changed: Callable[[], None],
+        on_surfaces: Callable[[], None],
+    ) -> None:
         self.widget, self._ui = load_section("Advanced")
         self._storage, self._devices, self._on_changed = storage, devices, on_changed
-        self._filling = self._known = False
+        self._filling = False
+        self._automatic = ""
         self._ui.storagePath.text = _breakable(str(storage))
         for preset in Preset:
             self._ui.presetBox.addItem(_(preset.title), preset.value)
         self.list_devices()
         self._ui.deviceBox.connect("currentIndexChanged(int)", self._on_index)
         self._ui.presetBox.connect("currentIndexChanged(int)", self._on_index)
+        self._smoothed = qt.QTimer()
+        self._smoothed.setSingleShot(True)
+        self._smoothed.setInterval(_AT_REST_MS)
+        self._smoothed.connect("timeout()", on_surfaces)
+        self._ui.surfacesBox.connect("clicked(bool)", lambda checked: on_surfaces())
+        self._ui.smoothingSlider.connect("valueChanged(double)", lambda value: self._on_smoothing())
         self._ui.openStorageButton.connect("clicked(bool)", lambda checked: self._open_storage())
         self._ui.advancedCollapsibleButton.connect("contentsCollapsed(bool)", self._on_fold)
 
@@ -48,6 +65,10 @@ class AdvancedSection:
     @property
     def preset(self) -> Preset:
         return Preset(self._ui.presetBox.currentData)
+
+    def close(self) -> None:
+        """Let go of the timer."""
+        self._smoothed.stop()
 
     def show(self, device: str, preset: Preset) -> None:
         """Select these, without telling anybody. A device that this computer lacks is listed as such."""
@@ -68,7 +89,7 @@ class AdvancedSection:
         """Ask again what there is, and how much memory is free."""
         chosen = self.device if self._ui.deviceBox.count else AUTO_DEVICE
         devices = self._devices()
-        self._known = bool(devices)
+        self._automatic = _automatic_words(devices)
         self._filling = True
         self._ui.deviceBox.clear()
         self._ui.deviceBox.addItem(_("Automatic"), AUTO_DEVICE)
@@ -76,6 +97,10 @@ class AdvancedSection:
             self._ui.deviceBox.addItem(_device_words(device), device.name)
         self._filling = False
         self.show(chosen, self.preset)
+
+    def _on_smoothing(self) -> None:
+        if self._ui.surfacesBox.checked:
+            self._smoothed.start()
 
     def _on_fold(self, collapsed: bool) -> None:
         self.update_devices()
@@ -87,8 +112,8 @@ class AdvancedSection:
 
     def _explain(self) -> None:
         self._ui.presetHint.text = _(self.preset.explanation)
-        self._ui.deviceHint.visible = not self._known
-        self._ui.deviceHint.text = _unknown_devices_words()
+        self._ui.deviceHint.visible = self.device == AUTO_DEVICE
+        self._ui.deviceHint.text = self._automatic
 
     def _open_storage(self) -> None:
         self._storage.mkdir(parents=True, exist_ok=True)
@@ -101,13 +126,15 @@ def _device_words(device: Device) -> str:
     return _("{device}, {memory} free").format(device=device.title, memory=data_size(device.free_bytes))
 
 
-def _unknown_devices_words() -> str:
-    """What can be told before PyTorch is loaded."""
-    free, _total = computer_memory()
-    later = _("Devices are listed when PyTorch is loaded: with the first run.")
-    if free is None:
-        return later
-    return _("{memory} of the computer's memory are free.").format(memory=data_size(free)) + f" {later}"
+def _automatic_words(devices: Sequence[Device]) -> str:
+    """What "Automatic" means; before PyTorch is loaded, graphics cards are not known.
+
+    Args:
+        devices: fastest first.
+    """
+    if "torch" not in sys.modules:
+        return _("A graphics card, where there is one: listed here after the first run, which loads PyTorch.")
+    return _("Now: {device}.").format(device=_device_words(devices[0]))
 
 
 def _breakable(path: str) -> str:

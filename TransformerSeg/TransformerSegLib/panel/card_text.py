@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from slicer.i18n import tr as _
 
 from TransformerSegLib.bundles.library import ModelSummary
-from TransformerSegLib.panel.phrases import data_size, escaped
+from TransformerSegLib.inference.data_size import data_size
+from TransformerSegLib.panel.phrases import escaped
 
 if TYPE_CHECKING:
     from TransformerSegLib.bundles.card import Card

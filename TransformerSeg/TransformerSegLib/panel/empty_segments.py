@@ -28,9 +28,9 @@ def likely_reason(record: Mapping[str, object]) -> str:
     options = record.get("options")
     options = options if isinstance(options, Mapping) else {}
     if options.get("region"):
-        return _("It may lie outside of the box.")
+        return _("Perhaps outside of the box.")
     if options.get("accept_mismatch"):
-        return _("The input is unlike what the model was trained on.")
+        return _("Perhaps since the input is unlike what the model was trained on.")
     if record:
-        return _("It may lie outside of the image, or look unlike what the model was trained on.")
-    return _("Nothing has been drawn in it yet.")
+        return _("Perhaps outside of the image, or unlike what the model was trained on.")
+    return _("Perhaps outside of the image.")

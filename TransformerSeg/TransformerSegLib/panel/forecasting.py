@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from slicer.i18n import tr as _
 
+from TransformerSegLib.inference.data_size import data_size
 from TransformerSegLib.panel.checking import region_box
 from TransformerSegLib.panel.phrases import duration
 from TransformerSegLib.panel.request import AUTO_DEVICE, Request
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 CPU_DEVICE = "cpu"
 NVIDIA_TOOL = "nvidia-smi"
 """Comes with NVIDIA's driver; that a graphics card can be used is not known before PyTorch is loaded."""
-
-GB = 1e9
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ def _words(windows: int, frames: int, memory: int, seconds: float | None, device
     counted = _("1 window") if windows == 1 else _("{count} windows").format(count=windows)
     if frames > 1:
         counted = _("{frames} frames of {windows}").format(frames=frames, windows=counted)
-    parts = [counted, _("about {gigabytes} GB of memory").format(gigabytes=f"{memory / GB:.1f}")]
+    parts = [counted, _("about {size} of memory").format(size=data_size(memory))]
     where = _("the CPU") if device == CPU_DEVICE else device
     if seconds is not None:
         parts.append(_("about {time} on {device}").format(time=duration(seconds), device=where))

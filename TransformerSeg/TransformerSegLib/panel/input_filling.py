@@ -30,6 +30,7 @@ class InputFilling:
         self._session = session
         self._filled: dict[str, str] = {}  # channel → id of the node that was filled in
         self._left_empty: set[str] = set()
+        self._seen: set[str] = set()  # ids of the volumes that were there the last time
 
     def chosen_by_person(self, nodes: Mapping[str, vtkMRMLScalarVolumeNode | None]) -> None:
         """A person chose these; none, too, is a choice."""
@@ -52,11 +53,12 @@ class InputFilling:
 
     def fill(self, model: ModelSummary | None) -> None:
         """Fill in the channels of the model that are empty and that no person left empty."""
+        self._notice_new_volumes()
         if model is None or model.fault:
             return
         inputs = self._parameters.inputs
         empty = [name for name in model.inputs if name not in inputs and name not in self._left_empty]
-        if not empty:
+        if not empty or not self._seen:
             return
         taken = [inputs[name] for name in model.inputs if name in inputs]
         for name, node in self._proposed(model).items():
@@ -64,6 +66,13 @@ class InputFilling:
                 inputs[name] = node
                 self._filled[name] = node.GetID()
         self._parameters.inputs = inputs
+
+    def _notice_new_volumes(self) -> None:
+        """Who loads another volume, which is then shown, wants that one segmented."""
+        present = {node.GetID() for node in _volumes(slicer.mrmlScene)}
+        if present - self._seen:
+            self.fill_again()
+        self._seen = present
 
     def _proposed(self, model: ModelSummary) -> dict[str, vtkMRMLScalarVolumeNode | None]:
         before = list(self._parameters.inputs.values())

@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 
 from TransformerSegLib.panel.checking import InputCheck, Verdict
 from TransformerSegLib.panel.loading import load_section
-from TransformerSegLib.panel.phrases import BAD, DOUBTFUL, GOOD, escaped, sign
+from TransformerSegLib.panel.phrases import BAD, DOUBTFUL, GOOD, escaped, sign, what_why_remedy
 
 if TYPE_CHECKING:
     from TransformerSegLib.scene.sequences import Frames
@@ -94,7 +94,8 @@ class InputSection:
             self.withdraw_confirmation()
         if check is not None:
             self._ui.checkSign.text = sign(_SIGNS[check.verdict])
-            self._ui.checkLine.text = escaped(check.line)
+            refused = check.verdict is Verdict.REFUSED and check.error is not None
+            self._ui.checkLine.text = what_why_remedy(check.error) if refused else escaped(check.line)
             self._ui.checkLine.toolTip = str(check.error) if check.error else ""
 
     def show_region(self, suggested: bool, chosen: bool) -> None:

@@ -11,10 +11,11 @@ from slicer.i18n import tr as _
 
 from TransformerSegLib.bundles.library import ModelLibrary, ModelSummary
 from TransformerSegLib.errors import TransformerSegError
+from TransformerSegLib.inference.data_size import data_size
 from TransformerSegLib.panel.card_text import card_text
 from TransformerSegLib.panel.licences import Licences
 from TransformerSegLib.panel.loading import load_section
-from TransformerSegLib.panel.phrases import BAD, data_size, escaped, explained, listed, sign
+from TransformerSegLib.panel.phrases import BAD, escaped, explained, listed, sign
 
 if TYPE_CHECKING:
     from TransformerSegLib.bundles.bundle import Bundle
@@ -92,7 +93,7 @@ class ModelSection:
     def _item(self, summary: ModelSummary) -> qt.QListWidgetItem:
         item = qt.QListWidgetItem(f"{summary.title}\n{_row(summary)}")
         item.setData(qt.Qt.UserRole, summary.name)
-        item.setToolTip(", ".join(summary.structures))
+        item.setToolTip(f"{summary.title}: {', '.join(summary.structures)}")
         return item
 
     def _fit_height(self) -> None:

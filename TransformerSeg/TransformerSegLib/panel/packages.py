@@ -61,13 +61,15 @@ class Requirement:
 
 
 REQUIREMENTS = (
-    Requirement("torch", ">=2.6,<3", 250, Source.PYTORCH_EXTENSION),
+    Requirement("torch", ">=2.8,<3", 250, Source.PYTORCH_EXTENSION),
     Requirement("monai", ">=1.5,<2", 3),
     Requirement("einops", ">=0.8", 1),
     Requirement("pydantic", ">=2.7", 3),
     Requirement("safetensors", ">=0.5", 1),
 )
 """Those of ``pyproject.toml`` that a run in Slicer takes and Slicer lacks; the rest is for files and commands."""
+
+_PROPER_NAMES = {"torch": "PyTorch", "monai": "MONAI"}
 
 GRAPHICS_CARD_GIGABYTES = 3
 """What PyTorch downloads at most, where there is a graphics card."""
@@ -95,6 +97,19 @@ class Packages:
         self._complete = not missing
         return missing
 
+    def summary(self) -> str:
+        """What would be installed and how large it is, in a few words, and what to do; empty where nothing is missing.
+        ``explain`` tells the details."""
+        missing = self.missing()
+        if not missing:
+            return ""
+        first = (
+            _("First install the extension PyTorch from the Extensions Manager, and restart Slicer.")
+            if _needs_extension(missing)
+            else _("Press Segment to install them: you are asked first.")
+        )
+        return "\n".join([_("Once, before the first run, Slicer has to install:"), _named(missing), first])
+
     def explain(self) -> str:
         """What would be installed, how large it is, and where it comes from; empty where nothing is missing."""
         missing = self.missing()
@@ -103,7 +118,7 @@ class Packages:
         lines = [_("TransformerSeg needs Python packages that are not in Slicer yet:")]
         lines += [f"• {_described(required)}" for required in missing]
         if _needs_extension(missing):
-            lines.append(_("First install the extension PyTorch from the Extension Manager, and restart Slicer."))
+            lines.append(_("First install the extension PyTorch from the Extensions Manager, and restart Slicer."))
         lines.append(_("They are downloaded once, after you agreed. No image is sent anywhere."))
         return "\n".join(lines)
 
@@ -158,6 +173,17 @@ def _described(required: Requirement) -> str:
     return _("{text}; {version} is installed, which will not do").format(text=text, version=required.installed_version)
 
 
+def _named(missing: Iterable[Requirement]) -> str:
+    """ "PyTorch, MONAI, einops: about 254 MB in all"."""
+    names = [_PROPER_NAMES.get(required.name, required.name) for required in missing]
+    text = _("{packages}: about {megabytes} MB in all").format(
+        packages=", ".join(names), megabytes=sum(required.megabytes for required in missing)
+    )
+    if all(required.source is not Source.PYTORCH_EXTENSION for required in missing):
+        return f"{text}."
+    return _("{text}, up to {gigabytes} GB with a graphics card.").format(text=text, gigabytes=GRAPHICS_CARD_GIGABYTES)
+
+
 def _needs_extension(missing: Iterable[Requirement]) -> bool:
     wanted = any(required.source is Source.PYTORCH_EXTENSION for required in missing)
     return wanted and sys.modules.get(PYTORCH_MODULE) is None and importlib.util.find_spec(PYTORCH_MODULE) is None
@@ -170,7 +196,7 @@ def _install_pytorch(required: Requirement) -> None:
         raise _not_installed(
             [required],
             _("the extension PyTorch, which installs it, is not there"),
-            _("Install the extension PyTorch from the Extension Manager, restart Slicer, and press Segment again"),
+            _("Install the extension PyTorch from the Extensions Manager, restart Slicer, and press Segment again"),
         ) from None
     logic = PyTorchUtils.PyTorchUtilsLogic()
     try:
@@ -200,9 +226,9 @@ def _install_others(requirements: Sequence[Requirement], explanation: str) -> No
 def _call_installer(requirements: Sequence[Requirement], install: Callable[[], object]) -> None:
     try:
         install()
-    except RuntimeError:  # how pip_ensure says that the user declined
-        raise _declined(requirements) from None
     except Exception as error:  # pip's exit code, or whatever stopped it from starting
+        if isinstance(error, RuntimeError) and "declined" in str(error):  # pip_ensure's word for it
+            raise _declined(requirements) from None
         raise _failed(requirements, error) from error
 
 

@@ -28,6 +28,7 @@ from TransformerSegLib.panel.run import Run, RunState
 from TransformerSegLib.panel.run_section import RunSection
 from TransformerSegLib.panel.sample_data import load_sample
 from TransformerSegLib.panel.table_section import TableSection
+from TransformerSegLib.scene.display import show_result
 from TransformerSegLib.scene.sequences import frames_of
 
 if TYPE_CHECKING:
@@ -57,12 +58,14 @@ class Panel:
         self._reason = ""
         self._pending: dict[Run, tuple[object, ...]] = {}
         self._result_id = self._target_id = ""
+        self._made: Run | None = None  # the result that is in the scene, and not in the table yet
         self._confirmed: tuple[object, ...] | None = None
         self._editor_was_opened = False
         self._make_sections(settings)
         self.widget = self._assembled()
         self._observers = PanelObservers(slicer.mrmlScene, self._refresh_soon, self._let_go_of_scene)
         self._soon = _timer(_REFRESH_MS, self.refresh)
+        self._taking_up = _timer(0, self._take_up_result)
         self._opening = _timer(0, self._correct.open)
 
     def set_parameter_node(self, parameter_node: object | None) -> None:
@@ -81,7 +84,6 @@ class Panel:
         self._correct.enter()
         if self._filling is not None:
             self._filling.fill_again()
-        self._run.show_packages(self._session.packages.explain())
         self.refresh()
 
     def exit(self) -> None:
@@ -91,8 +93,9 @@ class Panel:
     def close(self) -> None:
         """Let go of every node, observer and timer. Safe to call twice."""
         self.set_parameter_node(None)
-        self._soon.stop()
-        self._opening.stop()
+        for timer in (self._soon, self._taking_up, self._opening):
+            timer.stop()
+        self._advanced.close()
         self._observers.close()
         self._let_go_of_scene()
 
@@ -149,15 +152,22 @@ class Panel:
                 any_structure=self._request.classes != (),
             )
         )
-        forecast = None if self._reason else self._session.forecast(self._request)
+        packages = self._session.packages
+        self._run.show_packages(packages.summary(), packages.explain())
+        unseen = bool(self._reason or self._session.runs)  # while something runs, its progress is shown instead
+        forecast = None if unseen else self._session.forecast(self._request)
         self._run.show_ready(self._reason, forecast.words if forecast else "")
         self._show_runs()
 
     def _refresh_segments(self) -> None:
         if _id(self._parameters.segmentation) != self._target_id:
             self._target_id, self._result_id = _id(self._parameters.segmentation), ""
+        self._take_up_result()
         node = self._result_node()
-        if node is not self._table.node:
+        if node is self._table.node:
+            if node is not None and volume_of(node) is not self._table.volume:
+                self._show_segments(node)
+        else:
             self._show_segments(node)
             self._run.show_done(last_run_words(node) if node else "", can_undo=self._session.can_undo(node))
 
@@ -196,6 +206,11 @@ class Panel:
         self._parameters.device, self._parameters.preset = self._advanced.device, self._advanced.preset
         self.refresh()
 
+    def _on_surfaces(self) -> None:
+        """Of the result that is there already, too."""
+        if self._parameters is not None and self._table.node is not None:
+            show_result(self._table.node, self._parameters.smoothing, self._parameters.surfaces)
+
     def _on_confirm(self) -> None:
         self._confirmed = self._confirmable() if self._input.confirmed else None
         self.refresh()
@@ -213,18 +228,22 @@ class Panel:
         self.refresh()
 
     def _on_segment(self) -> None:
-        self.refresh()
-        if self._reason:
+        """As short as it can be: from the moment that the run is queued, it has to share the time with the window."""
+        if self._soon.isActive():
+            self.refresh()
+        if self._reason or self._request is None:
             return
         self._run.show_error(None)
         self._run.show_notes(())
         self._run.show_done("", can_undo=False)
         request = replace(self._request, accept_mismatch=self._input.confirmed)
-        run = self._session.submit(request, self._on_run)
-        if not run.finished:
-            self._pending[run] = self._key(request)
-        self._run.show_packages(self._session.packages.explain())
-        self.refresh()
+        key = self._key(request)
+
+        def on_change(run: Run) -> None:
+            self._pending[run] = key
+            self._on_run(run)
+
+        self._session.submit(request, on_change)
 
     def _on_run(self, run: Run) -> None:
         """Something of a run changed."""
@@ -235,35 +254,40 @@ class Panel:
         if run.state is RunState.PREPARING:
             self._run.announce(run.words)
             return
+        self._show_runs()
         if run.finished:
             self._on_finished(run)
-        self._show_runs()
 
     def _on_finished(self, run: Run) -> None:
         self._run.show_notes(run.notes)
-        self._run.show_packages(self._session.packages.explain())
         match run.state:
             case RunState.DONE:
-                self._result_id = run.node_id
-                self._show_segments(run.node, run)
+                self._result_id, self._made = run.node_id, run
+                self._taking_up.start()
                 what_next = _("Look at every segment; paint or erase under Correct.")
                 self._run.show_done(run.words, can_undo=self._session.can_undo(run.node), what_next=what_next)
-                self._open_editor_once()
-                self._advanced.update_devices()
             case RunState.FAILED:
                 self._run.show_error(run)
             case RunState.CANCELLED:
                 self._run.show_done(run.words, can_undo=False, good=False)
         self._refresh_soon()
 
-    def _open_editor_once(self) -> None:
-        """With the first result; from then on a person decides. After this call, which has just painted the result."""
+    def _take_up_result(self) -> None:
+        """List what a run made. The editor is opened with the first result; from then on a person decides."""
+        run, self._made = self._made, None
+        if run is None or run.node is None or self._parameters is None:
+            return
+        self._show_segments(run.node, run)
+        self._advanced.update_devices()
         if not self._editor_was_opened:
             self._editor_was_opened = True
             self._opening.start()
 
     def _on_undo(self) -> None:
         node = self._table.node
+        if not self._session.can_undo(node):  # it was deleted a moment ago
+            self.refresh()
+            return
         try:
             words = self._session.undo(node)
         except TransformerSegError as error:
@@ -289,7 +313,7 @@ class Panel:
         self._correct = CorrectSection()
         self._run = RunSection(self._on_segment, session.cancel, self._on_copy_report, self._on_undo)
         self._table = TableSection(self._correct.choose)
-        self._advanced = AdvancedSection(session.models.folder, session.devices, self._on_advanced)
+        self._advanced = AdvancedSection(session.models.folder, session.devices, self._on_advanced, self._on_surfaces)
 
     def _assembled(self) -> slicer.qMRMLWidget:
         widget = slicer.qMRMLWidget()
@@ -311,7 +335,7 @@ class Panel:
         self._table.close()
         self._correct.close()
         self._run.show_done("", can_undo=False)
-        self._request = None
+        self._request = self._made = None
         self._result_id = self._target_id = ""
 
     def _confirmable(self) -> tuple[object, ...] | None:

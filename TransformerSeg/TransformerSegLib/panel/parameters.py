@@ -93,6 +93,14 @@ class Parameters:
     def preset(self, preset: Preset) -> None:
         self._set("preset", preset.value)
 
+    @property
+    def surfaces(self) -> bool:
+        return self._node.surfaces
+
+    @property
+    def smoothing(self) -> float:
+        return self._node.smoothing
+
     def request(self, channels: Sequence[str], structures: Sequence[str]) -> Request:
         """What Segment would do now; nothing in it is confirmed.
 
@@ -110,8 +118,8 @@ class Parameters:
             classes=None if len(wanted) == len(structures) else wanted,
             device=self.device,
             preset=self.preset,
-            surfaces=self._node.surfaces,
-            smoothing=self._node.smoothing,
+            surfaces=self.surfaces,
+            smoothing=self.smoothing,
             all_frames=self._node.allFrames,
         )
 

@@ -40,13 +40,6 @@ def duration(seconds: float) -> str:
     return _("{hours} h {minutes} min").format(hours=minutes // 60, minutes=minutes % 60)
 
 
-def data_size(size: int) -> str:
-    """ "16 MB", "1.2 GB", from bytes."""
-    if size >= 999.5e6:
-        return f"{size / 1e9:.1f} GB"
-    return f"{max(1, round(size / 1e6))} MB"
-
-
 def listed(names: Iterable[str], most: int = 3) -> str:
     """The first few names, and how many more there are."""
     names = list(names)
@@ -56,9 +49,14 @@ def listed(names: Iterable[str], most: int = 3) -> str:
 
 
 def explained(error: TransformerSegError) -> str:
-    """An error as rich text: what, why, and its remedy on a line of its own."""
+    """An error as rich text, behind a mark: what, why, and its remedy on a line of its own."""
+    return f"{sign(BAD)} {what_why_remedy(error)}"
+
+
+def what_why_remedy(error: TransformerSegError) -> str:
+    """An error as rich text."""
     return (
-        f"{sign(BAD)} <b>{escaped(sentence(error.what))}</b><br>"
+        f"<b>{escaped(sentence(error.what))}</b><br>"
         f"{escaped(sentence(error.why))}<br>→ {escaped(sentence(error.remedy))}"
     )
 

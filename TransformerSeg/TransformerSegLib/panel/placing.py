@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from slicer.i18n import tr as _
 
 from TransformerSegLib.errors import GridMismatch, OutputRejected
+from TransformerSegLib.panel.phrases import listed
 
 if TYPE_CHECKING:
     import slicer
@@ -53,7 +54,7 @@ def _kept(outcome: RunOutcome) -> list[str]:
     if not outcome.kept:
         return []
     segmentation = outcome.node.GetSegmentation()
-    names = ", ".join(f"“{segmentation.GetSegment(segment).GetName()}”" for segment in outcome.kept)
+    names = listed(f"“{segmentation.GetSegment(segment).GetName()}”" for segment in outcome.kept)
     return [_("Kept as you left them: {names}. What the model found is beside them.").format(names=names)]
 
 

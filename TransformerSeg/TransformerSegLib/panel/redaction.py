@@ -43,6 +43,10 @@ class Redaction:
 
     def __init__(self, scene: slicer.vtkMRMLScene) -> None:
         self._words: dict[str, str] = {}
+        self.collect(scene)
+
+    def collect(self, scene: slicer.vtkMRMLScene) -> None:
+        """Remember the names that the scene has now, too: nodes are renamed, and added, while a run goes on."""
         for placeholder, words in (
             (NODE, _node_names(scene)),
             (FILE, _file_names(scene)),

@@ -46,6 +46,7 @@ class ResultSection:
                 item = qt.QListWidgetItem(name)
                 item.setFlags(qt.Qt.ItemIsUserCheckable | qt.Qt.ItemIsEnabled)
                 item.setCheckState(qt.Qt.Checked)
+                item.setToolTip(name)
                 self._ui.structuresList.addItem(item)
             self._fit_height()
         for name, item in self._items():

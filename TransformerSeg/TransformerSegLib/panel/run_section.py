@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 import qt
@@ -11,6 +12,8 @@ from TransformerSegLib.inference.progress import Stage
 from TransformerSegLib.panel.loading import load_section
 from TransformerSegLib.panel.phrases import DOUBTFUL, GOOD, duration, escaped, explained, sign
 from TransformerSegLib.panel.run import Run, RunState
+
+_DOUBLE_CLICK_S = 0.25
 
 
 class RunSection:
@@ -35,23 +38,35 @@ class RunSection:
         self._running: Run | None = None
         self._failed: Run | None = None
         self._reason = ""
+        self._pressed = 0.0
         self._waiting: dict[Run, object] = {}
         self._ui.segmentButton.connect("clicked(bool)", lambda checked: self._press())
         self._ui.queueButton.connect("clicked(bool)", lambda checked: self._on_segment())
+        self._ui.packagesButton.connect("toggled(bool)", self._unfold_packages)
         self._ui.copyReportButton.connect("clicked(bool)", lambda checked: self._copy_report())
         self._ui.dismissButton.connect("clicked(bool)", lambda checked: self.show_error(None))
         self._ui.undoButton.connect("clicked(bool)", lambda checked: on_undo())
-        self.show_packages("")
+        self.show_packages("", "")
+        self._unfold_packages(False)
         self.show_notes(())
         self.show_error(None)
         self.show_done("", can_undo=False)
         self.show_runs((), can_queue=False)
 
-    def show_packages(self, explanation: str) -> None:
-        """What Segment will install first, how big, from where; "": nothing is missing."""
-        self._ui.packagesBox.visible = bool(explanation)
-        what_next = _("Press Segment to install them: you are asked first.")
-        self._ui.packagesLabel.text = f"{escaped(explanation)}<br><b>{escaped(what_next)}</b>"
+    def show_packages(self, summary: str, details: str) -> None:
+        """What Segment will install first, its last line saying what to do; "": nothing is missing.
+
+        Args:
+            details: each package, with its version, its size and its source; on demand.
+        """
+        self._ui.packagesBox.visible = bool(summary)
+        *lines, what_next = escaped(summary).split("<br>")
+        self._ui.packagesLabel.text = "<br>".join([*lines, f"<b>{what_next}</b>"])
+        self._ui.packagesDetails.text = escaped(details)
+
+    def _unfold_packages(self, shown: bool) -> None:
+        self._ui.packagesDetails.visible = shown
+        self._ui.packagesButton.arrowType = qt.Qt.DownArrow if shown else qt.Qt.RightArrow
 
     def show_ready(self, reason: str, forecast: str) -> None:
         """Why Segment cannot be pressed ("": it can), and what it will take."""
@@ -98,10 +113,17 @@ class RunSection:
         self._ui.notesLabel.text = "<br>".join(f"{sign(DOUBTFUL)} {escaped(note)}" for note in notes)
 
     def _press(self) -> None:
-        if self._running is not None:
-            self._on_cancel(self._running)
-        else:
+        if self._running is None:
             self._on_segment()
+            self._pressed = time.monotonic()
+        elif not self._is_second_half_of_double_click():
+            self._on_cancel(self._running)
+
+    def _is_second_half_of_double_click(self) -> bool:
+        """Whoever double-clicks Segment does not mean to cancel what has not begun to segment."""
+        progress = self._running.progress
+        begun = progress is not None and progress.stage is Stage.SEGMENT
+        return not begun and time.monotonic() - self._pressed < _DOUBLE_CLICK_S
 
     def _copy_report(self) -> None:
         self._on_copy_report(self._failed)

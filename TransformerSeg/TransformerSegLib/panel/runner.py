@@ -68,7 +68,10 @@ class Runner:
             prepare(undertaking)
             self._queue_next(undertaking)
         except Exception as error:  # what nobody thought of is told like the rest, with a report
-            self._fail(undertaking, error)
+            if undertaking.cancelled_because:  # while it was prepared: its nodes are gone, which is no news
+                self._end(undertaking, RunState.CANCELLED, cancelled_words(undertaking))
+            else:
+                self._fail(undertaking, error)
 
     def wait(self, run: Run) -> None:
         """Return when a run is finished."""
@@ -156,6 +159,7 @@ class Runner:
         trace = trace or "".join(traceback.format_exception(error))
         if isinstance(run.error, Unexpected):
             run.error.add_note(trace)  # for a script; the panel has its report
+        undertaking.redaction.collect(self._scene)
         run.report = report_text(error, undertaking.facts, trace, undertaking.redaction)
         _drop_frames(run.error)
         self._end(undertaking, RunState.FAILED, run.error.what)

@@ -46,8 +46,9 @@ class SegmentRow:
 
     @property
     def explanation(self) -> str:
-        """For the row's tooltip."""
-        return f"{self.name}: {_maker_words(self.made_by)}"
+        """For the row's tooltip: the whole name, who made it, and whether it is empty."""
+        empty = f", {_('empty')}" if self.empty else ""
+        return f"{self.name}: {_maker_words(self.made_by)}{empty}"
 
     @property
     def volume_words(self) -> str:
@@ -69,24 +70,32 @@ class SegmentRow:
         return f"{mean:.0f}" if abs(mean) >= 100 else f"{mean:.1f}" if abs(mean) >= 1 else f"{mean:.3g}"
 
 
-def as_tab_separated(rows: Sequence[SegmentRow]) -> str:
-    """The table as spreadsheets take it from the clipboard, with its header."""
-    return "\n".join("\t".join(cells) for cells in _cells(rows))
+def as_tab_separated(rows: Sequence[SegmentRow], unit: str = "") -> str:
+    """The table as spreadsheets take it from the clipboard, with its header.
+
+    Args:
+        unit: of the mean intensities; "" where they have none.
+    """
+    return "\n".join("\t".join(" ".join(cell.split()) for cell in cells) for cells in _cells(rows, unit))
 
 
-def write_csv(rows: Sequence[SegmentRow], path: Path) -> None:
+def write_csv(rows: Sequence[SegmentRow], path: Path, unit: str = "") -> None:
     """Write the table; a file of that name is replaced when the new one is complete, and not before.
+
+    Args:
+        unit: of the mean intensities; "" where they have none.
 
     Raises:
         OutputRejected: the file cannot be written.
     """
     with written_atomically(path) as draft, draft.open("w", encoding="utf-8-sig", newline="") as file:
         # (The byte order mark tells Excel that names are in UTF-8.)
-        csv.writer(file).writerows(_cells(rows))
+        csv.writer(file).writerows(_cells(rows, unit))
 
 
-def _cells(rows: Sequence[SegmentRow]) -> list[tuple[str, ...]]:
-    header = (_("Segment"), _("Volume (mL)"), _("Mean intensity"), _("Voxels"), _("Made by"))
+def _cells(rows: Sequence[SegmentRow], unit: str) -> list[tuple[str, ...]]:
+    mean = _("Mean intensity ({unit})").format(unit=unit) if unit else _("Mean intensity")
+    header = (_("Segment"), _("Volume (mL)"), mean, _("Voxels"), _("Made by"))
     return [header, *(_exact(row) for row in rows)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 from collections.abc import Callable
@@ -63,7 +64,7 @@ class Session:
         self._scene = scene
         self._settings = settings
         self._bundles: dict[str, tuple[object, Bundle]] = {}
-        self._mismatches: dict[tuple[str, ...], InputMismatch] = {}
+        self._mismatches: dict[tuple[object, ...], InputMismatch] = {}
         self._runner = Runner(scene, queue, settings, keep_pumping)
 
     # Before the run
@@ -255,10 +256,15 @@ class Session:
 
     def _load_torch(self, undertaking: Undertaking) -> None:
         """On the main thread, where importing is safe in Slicer; and all that the worker imports with it."""
-        if any(name not in sys.modules for name in HEAVY_PACKAGES):
+        first_time = any(name not in sys.modules for name in HEAVY_PACKAGES)
+        if first_time:
             self._announce(undertaking, _("Loading PyTorch (once per session) …"))
         for name in (*HEAVY_PACKAGES, *WORKERS_MODULES):
             importlib.import_module(name)
+        if first_time:
+            # Else each later search for garbage goes through all of PyTorch, and the window stands still for 0.2 s.
+            gc.collect()
+            gc.freeze()
 
     def _announce(self, undertaking: Undertaking, words: str) -> None:
         undertaking.run.words = words
@@ -272,9 +278,15 @@ def _title(request: Request, bundle: Bundle | None) -> str:
     return f"{names[0]}: {model}" if names else model
 
 
-def _key(request: Request) -> tuple[str, ...]:
-    """Which volumes by which model."""
-    return (request.model, *(node.GetID() for node in request.volumes if node is not None))
+def _key(request: Request) -> tuple[object, ...]:
+    """Which voxels of which volumes by which model. (Another scene gives the same ids again.)"""
+    return (request.model, *((node.GetID(), _changed_at(node)) for node in request.volumes if node is not None))
+
+
+def _changed_at(node: slicer.vtkMRMLScalarVolumeNode) -> int | None:
+    """When its voxels were last changed, on VTK's clock."""
+    image = node.GetImageData()
+    return None if image is None else image.GetMTime()
 
 
 def _frames(request: Request) -> int:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import qt
 import slicer
+import vtk
 from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
 
 from TransformerSegLib.errors import TransformerSegError
 from TransformerSegLib.inference.statistics import Statistics
@@ -17,7 +20,7 @@ from TransformerSegLib.panel.loading import icon, load_section
 from TransformerSegLib.panel.phrases import GOOD, escaped, explained, listed, sign
 from TransformerSegLib.panel.segment_rows import SegmentRow, as_tab_separated, write_csv
 from TransformerSegLib.scene.display import is_visible, set_visible
-from TransformerSegLib.scene.made import Maker, maker
+from TransformerSegLib.scene.made import Maker, refresh_makers
 from TransformerSegLib.scene.statistics import SegmentWatcher, segment_statistics_of
 
 if TYPE_CHECKING:
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
 _EYE, _NAME, _VOLUME, _MEAN = range(4)
 _MOST_ROWS_SHOWN = 12
 _SWATCH_PIXELS = 12
+
+_HOUNSFIELD = "[hnsf'U]"
+"""The unit's name in UCUM, by which DICOM goes."""
 
 _TICK_MS = 20
 """Between two steps; each measures one segment, so that the window stays responsive with a hundred of them."""
@@ -44,9 +50,11 @@ class TableSection:
         self._node: vtkMRMLSegmentationNode | None = None
         self._volume: vtkMRMLScalarVolumeNode | None = None
         self._watcher: SegmentWatcher | None = None
+        self._observed = VTKObservationMixin()
         self._rows: dict[str, SegmentRow] = {}
         self._changed: set[str] = set()
         self._to_measure: list[str] = []
+        self._filling = self._display_changed = False
         self._eyes = {True: icon("Visible"), False: icon("Hidden")}
         self._tick = qt.QTimer()
         self._tick.setInterval(_TICK_MS)
@@ -66,6 +74,11 @@ class TableSection:
         """The segmentation whose segments are shown."""
         return self._node
 
+    @property
+    def volume(self) -> vtkMRMLScalarVolumeNode | None:
+        """In which the mean intensities are measured."""
+        return self._volume
+
     def show(
         self,
         node: vtkMRMLSegmentationNode | None,
@@ -84,6 +97,7 @@ class TableSection:
         self._node, self._volume = node, volume
         if node is not None:
             self._watcher = SegmentWatcher(node, self._on_changed)
+            self._observe()
         self._list(figures or {})
 
     def close(self) -> None:
@@ -93,9 +107,20 @@ class TableSection:
     def _let_go(self) -> None:
         self._tick.stop()
         self._changed, self._to_measure, self._rows = set(), [], {}
+        self._display_changed = False
+        self._observed.removeObservers()
         if self._watcher is not None:
             self._watcher.close()
             self._watcher = None
+
+    def _observe(self) -> None:
+        """What the watcher of segments does not tell."""
+        node, volume = self._node, self._volume
+        self._observed.addObserver(node, node.DisplayModifiedEvent, self._on_display)
+        self._observed.addObserver(node, node.TransformModifiedEvent, self._on_volume)
+        if volume is not None:
+            for event in (vtk.vtkCommand.ModifiedEvent, volume.ImageDataModifiedEvent, volume.TransformModifiedEvent):
+                self._observed.addObserver(volume, event, self._on_volume)
 
     def _set_up_table(self) -> None:
         table = self._ui.segmentTable
@@ -109,6 +134,7 @@ class TableSection:
             header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
         header.minimumSectionSize = 24
         table.connect("cellClicked(int,int)", self._on_cell)
+        table.connect("currentCellChanged(int,int,int,int)", self._on_current_cell)
 
     def _list(self, figures: Mapping[str, Statistics]) -> None:
         """Make the rows anew; measure those of which nothing is known."""
@@ -119,8 +145,9 @@ class TableSection:
             segment_id: self._row(segment_id, figures.get(segment_id), makers.get(segment_id, Maker.MODEL))
             for segment_id in ids
         }
-        table = self._ui.segmentTable
-        table.setRowCount(len(ids))
+        self._filling = True
+        self._ui.segmentTable.setRowCount(len(ids))
+        self._filling = False
         for position, row in enumerate(self._rows.values()):
             self._write_row(position, row)
         self._to_measure = [row.segment_id for row in self._rows.values() if row.statistics is None]
@@ -134,7 +161,6 @@ class TableSection:
 
     def _write_row(self, position: int, row: SegmentRow) -> None:
         table = self._ui.segmentTable
-        shown = is_visible(self._node, row.segment_id)
         texts = ("", row.title, row.volume_words, row.mean_words)
         for column, text in enumerate(texts):
             item = table.item(position, column)
@@ -145,10 +171,15 @@ class TableSection:
                 item.setText(text)
             if column in (_VOLUME, _MEAN):
                 item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
-        table.item(position, _EYE).setIcon(self._eyes[shown])
-        table.item(position, _EYE).setToolTip(_("Hide") if shown else _("Show"))
         table.item(position, _NAME).setIcon(_swatch(row.color))
         table.item(position, _NAME).setToolTip(row.explanation)
+        self._write_eye(position, row)
+
+    def _write_eye(self, position: int, row: SegmentRow) -> None:
+        shown = is_visible(self._node, row.segment_id)
+        item = self._ui.segmentTable.item(position, _EYE)
+        item.setIcon(self._eyes[shown])
+        item.setToolTip(_("Hide") if shown else _("Show"))
 
     def _fit(self) -> None:
         """As high as its rows, up to a dozen; then it scrolls."""
@@ -166,14 +197,28 @@ class TableSection:
         self._changed |= segment_ids
         self._go_on()
 
+    def _on_display(self, caller: object, event: str) -> None:
+        """Somebody hid or showed segments, here or elsewhere."""
+        self._display_changed = True
+        self._go_on()
+
+    def _on_volume(self, caller: object, event: str) -> None:
+        """The intensities are others, or lie elsewhere."""
+        self._to_measure = list(self._rows)
+        self._go_on()
+
     def _go_on(self) -> None:
-        if (self._changed or self._to_measure) and not self._tick.isActive():
+        if (self._changed or self._display_changed or self._to_measure) and not self._tick.isActive():
             self._tick.start()
 
     def _next_step(self) -> None:
         """What changed is listed; then one segment is measured in each round of Qt's loop."""
         if self._changed:
             self._list_changed()
+        elif self._display_changed:
+            self._display_changed = False
+            for position, row in enumerate(self.rows):
+                self._write_eye(position, row)
         elif self._to_measure:
             self._measure(self._to_measure.pop(0))
         else:
@@ -193,13 +238,14 @@ class TableSection:
     def _measure(self, segment_id: str) -> None:
         if segment_id in self._rows:
             statistics = segment_statistics_of(self._node, segment_id, self._volume)
-            self._rows[segment_id] = self._row(segment_id, statistics, maker(self._node, segment_id))
+            made_by = refresh_makers(self._node, [segment_id])[segment_id]
+            self._rows[segment_id] = self._row(segment_id, statistics, made_by)
             self._write_row(list(self._rows).index(segment_id), self._rows[segment_id])
             self._show_empty_ones()
 
     def _show_empty_ones(self) -> None:
-        """Which structures were not found, and why that may be."""
-        empty = [row.name for row in self.rows if row.empty]
+        """Which structures the model did not find, and why that may be."""
+        empty = [row.name for row in self.rows if row.empty and row.made_by is Maker.MODEL]
         if empty:
             words = _("Not found: {names}. {reason}").format(names=listed(empty), reason=reason_for_empty(self._node))
             self._ui.tableHint.text = words
@@ -208,26 +254,47 @@ class TableSection:
         self._ui.tableHint.visible = bool(empty) or not self._rows
 
     def _on_cell(self, position: int, column: int) -> None:
-        row = self.rows[position]
-        if column == _EYE:
+        row = self._row_at(position)
+        if column == _EYE and row is not None:
             set_visible(self._node, row.segment_id, not is_visible(self._node, row.segment_id))
-            self._write_row(position, row)
-        else:
+
+    def _on_current_cell(self, position: int, column: int, position_before: int, column_before: int) -> None:
+        """Another row, by the mouse or by the keyboard."""
+        row = self._row_at(position)
+        if row is not None and not self._filling:
             self._on_chosen(row.segment_id)
 
+    def _row_at(self, position: int) -> SegmentRow | None:
+        """None where its segment was removed just now, and the table does not show that yet."""
+        row = self.rows[position] if 0 <= position < len(self._rows) else None
+        return row if row is not None and self._node.GetSegmentation().GetSegment(row.segment_id) else None
+
+    def _complete_rows(self) -> tuple[SegmentRow, ...]:
+        """As they are now, with nothing left to be measured."""
+        while self._changed or self._to_measure:
+            self._next_step()
+        return self.rows
+
+    def _unit(self) -> str:
+        """Of the volume's intensities ("HU"); "" where they have none, as in MR."""
+        units = self._volume.GetVoxelValueUnits() if self._volume is not None else None
+        if units is None:
+            return ""
+        return _("HU") if units.GetCodeValue() == _HOUNSFIELD else units.GetCodeMeaning() or ""
+
     def _copy(self) -> None:
-        qt.QApplication.clipboard().setText(as_tab_separated(self.rows))
+        qt.QApplication.clipboard().setText(as_tab_separated(self._complete_rows(), self._unit()))
         self._tell(GOOD, _("Copied: paste it into a spreadsheet or a report."))
 
     def _export(self) -> None:
-        suggestion = f"{self._node.GetName()}.csv"
+        suggestion = re.sub(r'[\\/:*?"<>|]', "_", f"{self._node.GetName()}.csv")
         path = qt.QFileDialog.getSaveFileName(
             slicer.util.mainWindow(), _("Export the table"), suggestion, _("Tables (*.csv)")
         )
         if not path:
             return
         try:
-            write_csv(self.rows, Path(path))
+            write_csv(self._complete_rows(), Path(path), self._unit())
         except TransformerSegError as error:
             self._ui.tableMessage.text = explained(error)
             self._ui.tableMessage.visible = True
@@ -242,4 +309,6 @@ class TableSection:
 def _swatch(color: tuple[float, float, float]) -> qt.QIcon:
     pixmap = qt.QPixmap(_SWATCH_PIXELS, _SWATCH_PIXELS)
     pixmap.fill(qt.QColor(*(round(255 * part) for part in color)))
-    return qt.QIcon(pixmap)
+    swatch = qt.QIcon(pixmap)
+    swatch.addPixmap(pixmap, qt.QIcon.Selected)  # which is tinted otherwise, and the color is what counts
+    return swatch

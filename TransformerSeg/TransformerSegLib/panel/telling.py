@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from TransformerSegLib.inference.segmentation import Segmentation
     from TransformerSegLib.panel.undertaking import Undertaking
 
+_MOST_NAMED = 3
+
 
 def progress_words(run: Run) -> str:
     """ "Segmenting, 3 of 27 windows"."""
@@ -41,6 +43,10 @@ def done_words(run: Run, segmentation: Segmentation) -> str:
         return seconds
     if len(missing) == len(segmentation.segments):
         return _("{done}, but nothing was found in this volume").format(done=seconds)
+    if len(missing) > _MOST_NAMED:
+        return _("{done}. Not found in this volume: {number} of {all} structures").format(
+            done=seconds, number=len(missing), all=len(segmentation.segments)
+        )
     return _("{done}. Not found in this volume: {names}").format(done=seconds, names=", ".join(missing))
 
 

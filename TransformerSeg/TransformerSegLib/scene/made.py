@@ -66,9 +66,9 @@ def makers(node: slicer.vtkMRMLSegmentationNode, segment_ids: Iterable[str] | No
     }
 
 
-def refresh_makers(node: slicer.vtkMRMLSegmentationNode) -> dict[str, Maker]:
+def refresh_makers(node: slicer.vtkMRMLSegmentationNode, segment_ids: Iterable[str] | None = None) -> dict[str, Maker]:
     """``makers``, written as a tag of each segment, too."""
-    found = makers(node)
+    found = makers(node, segment_ids)
     for segment_id, made_by in found.items():
         set_tag(node.GetSegmentation().GetSegment(segment_id), MAKER_TAG, made_by.value)
     return found

@@ -22,7 +22,7 @@ from TransformerSegLib.scene.labelmaps import (
     drop_strays,
     segments_of,
 )
-from TransformerSegLib.scene.made import Maker, note_as_made, protected_segments
+from TransformerSegLib.scene.made import Maker, note_as_made, protected_segments, refresh_makers
 from TransformerSegLib.scene.outside import fits_grid, with_outside
 from TransformerSegLib.scene.run_records import add_record, next_run_number
 from TransformerSegLib.scene.segment_tags import CLASS_TAG, MAKER_TAG, STATE_TAG, State, set_tag, tag
@@ -165,6 +165,8 @@ class _Run:
                 self._replace(segment, labelmap, plan.replaced[segment.definition.name])
         drop_strays(self._target, (was.labelmap for was in before.values()))
         finish_segments(self._node, before)
+        if plan.kept:
+            refresh_makers(self._node, plan.kept)
         note_as_made(self._node, (*before, *self.added))
         add_record(self._node, self.number, self._source)
         discarded = discard_unused_proposals(self._node.GetScene())

@@ -92,8 +92,12 @@ class SegmentWatcher:
         self._segmentation: slicer.vtkSegmentation = self._node.GetSegmentation()
         self._seen = _Seen.of(self._segmentation)
         events = slicer.vtkSegmentation
-        for event in (events.SegmentAdded, events.SegmentRemoved, events.SegmentModified):
-            self._observers.append(self._segmentation.AddObserver(event, self._on_segment))
+        for event, called in (
+            (events.SegmentAdded, self._on_list),
+            (events.SegmentRemoved, self._on_list),
+            (events.SegmentModified, self._on_segment),
+        ):
+            self._observers.append(self._segmentation.AddObserver(event, called))
         self._observers.append(self._segmentation.AddObserver(events.SourceRepresentationModified, self._on_voxels))
 
     def _unwatch(self) -> None:
@@ -109,6 +113,11 @@ class SegmentWatcher:
         self._unwatch()
         self._watch()
         self._on_change(before | set(self._segmentation.GetSegmentIDs()))
+
+    @calldata_type(VTK_STRING)
+    def _on_list(self, _caller: slicer.vtkSegmentation, _event: str, segment_id: str | None = None) -> None:
+        if segment_id is not None:
+            self._on_change({segment_id})
 
     @calldata_type(VTK_STRING)
     def _on_segment(self, _caller: slicer.vtkSegmentation, _event: str, segment_id: str | None = None) -> None:

@@ -7,7 +7,7 @@ from slicer.util import NodeModify
 
 from TransformerSegLib.scene.history import Before, Step, forget_last_step, last_step
 from TransformerSegLib.scene.labelmaps import BINARY_LABELMAP, drop_strays, labelmap_of, segments_of
-from TransformerSegLib.scene.made import note_as_made, protected_segments
+from TransformerSegLib.scene.made import note_as_made, protected_segments, refresh_makers
 from TransformerSegLib.scene.merging import finish_segments, unused
 from TransformerSegLib.scene.run_records import remove_record, run_records
 from TransformerSegLib.scene.segment_tags import STATE_TAG, State
@@ -17,7 +17,7 @@ from TransformerSegLib.scene.target import check_labelmaps
 
 def can_undo(node: slicer.vtkMRMLSegmentationNode | None) -> bool:
     """Whether a run into this segmentation can be taken back: one of the last ten, since the scene was opened."""
-    return node is not None and last_step(node) is not None
+    return node is not None and node.GetScene() is not None and last_step(node) is not None
 
 
 def undo_run(node: slicer.vtkMRMLSegmentationNode) -> str:
@@ -32,11 +32,11 @@ def undo_run(node: slicer.vtkMRMLSegmentationNode) -> str:
 
     Raises:
         OutputRejected: the segments are kept as surfaces now.
-        ValueError: there is no run to take back.
+        ValueError: there is no run to take back, or the node was deleted.
     """
-    step = last_step(node)
-    if step is None:
+    if not can_undo(node):
         raise ValueError(f"no run into “{node.GetName()}” can be taken back")
+    step = last_step(node)
     check_labelmaps(node)
     with NodeModify(node):
         undoing = _Undoing(node, step)
@@ -73,6 +73,7 @@ class _Undoing:
         restored = [before.labelmap for before in self._step.replaced.values()]
         drop_strays(self._segmentation, [labelmap for labelmap in (*left, *restored) if labelmap is not None])
         note_as_made(self._node, self._step.replaced)
+        refresh_makers(self._node)
         finish_segments(self._node, of_run)
         discard_unused_proposals(self._node.GetScene())
         if not self._kept:

@@ -147,7 +147,8 @@ def dicom_value(node: slicer.vtkMRMLScalarVolumeNode, hierarchy_attribute: str, 
     """
     if node.GetScene() is not None:
         hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(node.GetScene())
-        value = hierarchy.GetItemAttribute(hierarchy.GetItemByDataNode(node), hierarchy_attribute)
+        item = hierarchy.GetItemByDataNode(node)  # 0: a volume that was only just added has none
+        value = hierarchy.GetItemAttribute(item, hierarchy_attribute) if item else None
         if value:
             return value
     instances = (node.GetAttribute(_INSTANCES_ATTRIBUTE) or "").split()
