@@ -10,7 +10,6 @@ import slicer
 
 from TransformerSegLib.scene.labelmaps import segments_of
 from TransformerSegLib.scene.made import Maker, edited_voxels, is_protected, maker, makers, refresh_makers
-from TransformerSegLib.scene.offscreen import offscreen_application
 from TransformerSegLib.scene.run_records import run_records
 from TransformerSegLib.scene.segment_tags import MAKER_TAG, tag
 from TransformerSegLib.scene.stored_proposals import IDENTIFIER_ATTRIBUTE
@@ -24,32 +23,6 @@ from segment_edits import EDITOR, Pencil, set_completed
 
 OBLIQUE = AFFINES["oblique"]
 FIRST, EMPTY, LAST, OVERLAPPING = "Segment_2", "Segment_4", "Segment_9", "Segment_20"
-
-
-@pytest.fixture
-def scene():
-    with offscreen_application() as application:
-        yield application.GetMRMLScene()
-
-
-@pytest.fixture
-def volume_node(scene):
-    return add_volume_node(scene, example_volume(OBLIQUE))
-
-
-@pytest.fixture
-def result():
-    return example_segmentation(OBLIQUE, layers=2)
-
-
-@pytest.fixture
-def node(scene, volume_node, result):
-    return put(scene, result, volume_node).node
-
-
-@pytest.fixture
-def pencil(scene, node, volume_node):
-    return Pencil(scene, node, volume_node)
 
 
 def whole(edited: tuple[np.ndarray, tuple[int, int, int]] | None) -> np.ndarray:

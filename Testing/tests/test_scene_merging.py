@@ -14,7 +14,6 @@ from TransformerSegLib.inference.region import Region
 from TransformerSegLib.scene.labelmaps import labelmap_of, labels_of, segments_of
 from TransformerSegLib.scene.made import Maker, makers
 from TransformerSegLib.scene.merging import check_target
-from TransformerSegLib.scene.offscreen import offscreen_application
 from TransformerSegLib.scene.run_records import run_records
 from TransformerSegLib.scene.segmentations import add_segmentation_node
 from TransformerSegLib.scene.volumes import add_volume_node
@@ -27,32 +26,6 @@ from segment_edits import EDITOR, Pencil, set_completed
 
 OBLIQUE = AFFINES["oblique"]
 FIRST, EMPTY, LAST, OVERLAPPING = "Segment_2", "Segment_4", "Segment_9", "Segment_20"
-
-
-@pytest.fixture
-def scene():
-    with offscreen_application() as application:
-        yield application.GetMRMLScene()
-
-
-@pytest.fixture
-def volume_node(scene):
-    return add_volume_node(scene, example_volume(OBLIQUE))
-
-
-@pytest.fixture
-def result():
-    return example_segmentation(OBLIQUE, layers=2)
-
-
-@pytest.fixture
-def node(scene, volume_node, result):
-    return put(scene, result, volume_node).node
-
-
-@pytest.fixture
-def pencil(scene, node, volume_node):
-    return Pencil(scene, node, volume_node)
 
 
 @pytest.mark.parametrize("affine", AFFINES.values(), ids=AFFINES.keys())

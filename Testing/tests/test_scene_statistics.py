@@ -8,7 +8,6 @@ import slicer
 
 from TransformerSegLib.inference.statistics import segment_statistics
 from TransformerSegLib.scene.labelmaps import BINARY_LABELMAP, labelmap_of, make_labelmap, mask_of
-from TransformerSegLib.scene.offscreen import offscreen_application
 from TransformerSegLib.scene.statistics import SegmentWatcher, segment_statistics_of
 from TransformerSegLib.scene.undoing import undo_run
 from TransformerSegLib.scene.volumes import add_volume_node, volume_from_node, voxels
@@ -16,31 +15,10 @@ from TransformerSegLib.scene.volumes import add_volume_node, volume_from_node, v
 from example_segmentation import AFFINES, example_segmentation, example_volume, geometry, rotation
 from mrml_transforms import add_linear_transform
 from scene_runs import masks, put, reopened, shifted
-from segment_edits import EDITOR, Pencil
+from segment_edits import EDITOR
 
 OBLIQUE = AFFINES["oblique"]
 FIRST, EMPTY, LAST, OVERLAPPING = "Segment_2", "Segment_4", "Segment_9", "Segment_20"
-
-
-@pytest.fixture
-def scene():
-    with offscreen_application() as application:
-        yield application.GetMRMLScene()
-
-
-@pytest.fixture
-def volume_node(scene):
-    return add_volume_node(scene, example_volume(OBLIQUE))
-
-
-@pytest.fixture
-def node(scene, volume_node):
-    return put(scene, example_segmentation(OBLIQUE, layers=2), volume_node).node
-
-
-@pytest.fixture
-def pencil(scene, node, volume_node):
-    return Pencil(scene, node, volume_node)
 
 
 @pytest.fixture

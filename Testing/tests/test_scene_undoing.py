@@ -11,45 +11,18 @@ from TransformerSegLib.inference.region import Region
 from TransformerSegLib.scene.history import MAXIMUM_STEPS
 from TransformerSegLib.scene.labelmaps import labelmap_of, labels_of, segments_of
 from TransformerSegLib.scene.made import Maker, makers, protected_segments
-from TransformerSegLib.scene.offscreen import offscreen_application
 from TransformerSegLib.scene.run_records import run_records
 from TransformerSegLib.scene.segment_tags import tag
 from TransformerSegLib.scene.undoing import can_undo, undo_run
-from TransformerSegLib.scene.volumes import add_volume_node, voxels
+from TransformerSegLib.scene.volumes import voxels
 
-from example_segmentation import AFFINES, PROVENANCE, SHAPE, example_segmentation, example_volume
+from example_segmentation import AFFINES, PROVENANCE, SHAPE
 from mrml_reading import assert_holds
 from scene_runs import assert_same_masks, masks, names, other_result, put, reopened, shifted
 from segment_edits import EDITOR, Pencil, set_completed
 
 OBLIQUE = AFFINES["oblique"]
 FIRST, EMPTY, LAST, OVERLAPPING = "Segment_2", "Segment_4", "Segment_9", "Segment_20"
-
-
-@pytest.fixture
-def scene():
-    with offscreen_application() as application:
-        yield application.GetMRMLScene()
-
-
-@pytest.fixture
-def volume_node(scene):
-    return add_volume_node(scene, example_volume(OBLIQUE))
-
-
-@pytest.fixture
-def result():
-    return example_segmentation(OBLIQUE, layers=2)
-
-
-@pytest.fixture
-def node(scene, volume_node, result):
-    return put(scene, result, volume_node).node
-
-
-@pytest.fixture
-def pencil(scene, node, volume_node):
-    return Pencil(scene, node, volume_node)
 
 
 def test_undo_of_the_first_run_leaves_an_empty_segmentation(node):
