@@ -29,7 +29,6 @@ from TransformerSegLib.inference.checks import (
     check_number_of_inputs,
     check_volume,
     raise_mismatches,
-    summarize,
 )
 from TransformerSegLib.inference.hounsfield import cannot_be_hounsfield, looks_like_ct
 from TransformerSegLib.inference.reading import read_volume
@@ -261,23 +260,3 @@ def test_several_findings_are_raised_in_one_sentence():
 def test_every_volume_of_several_is_checked():
     findings = check_against_card([volume(modality="MR"), volume(modality="CT")], card(inputs=2, modality="MR"))
     assert [type(finding) for finding in findings] == [ModalityMismatch]
-
-
-@pytest.mark.parametrize(
-    ("modality", "requirements", "expected"),
-    [
-        ("MR", {}, "1.0×1.0×2.0 mm MR, 6×7×8: fits"),
-        (None, {"modality": "MR"}, "1.0×1.0×2.0 mm, 6×7×8: fits"),
-        ("CT", {"modality": "MR"}, "1.0×1.0×2.0 mm CT, 6×7×8: “a” is CT"),
-    ],
-)
-def test_a_volume_is_summed_up_in_a_line(modality, requirements, expected):
-    assert summarize(volume(modality=modality), card(**requirements)) == expected
-
-
-def test_a_volume_with_cubic_voxels_is_summed_up_with_one_spacing():
-    assert summarize(volume(affine=np.diag([-0.78125, 0.78125, 0.78125, 1])), card()) == "0.78 mm, 6×7×8: fits"
-
-
-def test_an_empty_volume_can_be_summed_up_before_it_is_refused():
-    assert summarize(volume(np.zeros((0, 7, 8))), card(modality="CT")) == "1.0×1.0×2.0 mm, 0×7×8: fits"

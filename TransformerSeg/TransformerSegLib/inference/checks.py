@@ -178,13 +178,6 @@ def raise_mismatches(findings: Sequence[InputMismatch]) -> None:
         )
 
 
-def summarize(volume: Volume, card: Card) -> str:
-    """One volume, and whether it suits the model, for a person to read: "1.0 mm MR, 35×50×36: fits"."""
-    verdict = "; ".join(finding.what for finding in check_against_card([volume], card)) or "fits"
-    kind = f"{_spacing_in_words(volume)} {volume.modality or ''}".rstrip()
-    return f"{kind}, {_times(volume.array.shape)}: {verdict}"
-
-
 def _check_voxels_are_numbers(volume: Volume) -> None:
     if volume.array.dtype.kind not in "biuf":
         raise vector_voxels(volume.name, "more than one number")

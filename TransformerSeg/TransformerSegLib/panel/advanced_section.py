@@ -11,9 +11,9 @@ import qt
 from slicer.i18n import tr as _
 
 from TransformerSegLib.inference.data_size import data_size
+from TransformerSegLib.inference.devices import AUTO
 from TransformerSegLib.inference.presets import Preset
 from TransformerSegLib.panel.loading import load_section
-from TransformerSegLib.panel.request import AUTO_DEVICE
 
 if TYPE_CHECKING:
     from TransformerSegLib.inference.devices import Device
@@ -87,12 +87,12 @@ class AdvancedSection:
 
     def list_devices(self) -> None:
         """Ask again what there is, and how much memory is free."""
-        chosen = self.device if self._ui.deviceBox.count else AUTO_DEVICE
+        chosen = self.device if self._ui.deviceBox.count else AUTO
         devices = self._devices()
         self._automatic = _automatic_words(devices)
         self._filling = True
         self._ui.deviceBox.clear()
-        self._ui.deviceBox.addItem(_("Automatic"), AUTO_DEVICE)
+        self._ui.deviceBox.addItem(_("Automatic"), AUTO)
         for device in devices:
             self._ui.deviceBox.addItem(_device_words(device), device.name)
         self._filling = False
@@ -112,7 +112,7 @@ class AdvancedSection:
 
     def _explain(self) -> None:
         self._ui.presetHint.text = _(self.preset.explanation)
-        self._ui.deviceHint.visible = self.device == AUTO_DEVICE
+        self._ui.deviceHint.visible = self.device == AUTO
         self._ui.deviceHint.text = self._automatic
 
     def _open_storage(self) -> None:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from slicer.i18n import tr as _
 
 from TransformerSegLib.inference.data_size import data_size
+from TransformerSegLib.inference.devices import AUTO, CPU
 from TransformerSegLib.panel.checking import region_box
 from TransformerSegLib.panel.phrases import duration
-from TransformerSegLib.panel.request import AUTO_DEVICE, Request
+from TransformerSegLib.panel.request import Request
 from TransformerSegLib.panel.settings import AUTO_DEVICE_USED, Settings, remembered_pace
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from TransformerSegLib.bundles.bundle import Bundle
 
-CPU_DEVICE = "cpu"
 NVIDIA_TOOL = "nvidia-smi"
 """Comes with NVIDIA's driver; that a graphics card can be used is not known before PyTorch is loaded."""
 
@@ -57,7 +57,7 @@ def forecast_run(request: Request, bundle: Bundle, frames: int, settings: Settin
 
     shape, affine = _segmented_part(request)
     device = expected_device(request.device, settings)
-    placement = Placement(device or CPU_DEVICE, device or CPU_DEVICE, bundle.plan.window.batch_size)
+    placement = Placement(device or CPU, device or CPU, bundle.plan.window.batch_size)
     needed = estimate(bundle, shape, affine, request.preset)
     pace = None if device is None else remembered_pace(settings, bundle.weights_sha256, device)
     seconds = None if device is None else forecast_seconds(bundle, shape, affine, device, pace, request.preset)
@@ -69,7 +69,7 @@ def forecast_run(request: Request, bundle: Bundle, frames: int, settings: Settin
 
 def expected_device(wanted: str, settings: Settings) -> str | None:
     """The name of the device that a run will most likely use; None where only PyTorch could tell."""
-    if wanted != AUTO_DEVICE:
+    if wanted != AUTO:
         return wanted
     if "torch" in sys.modules:
         from TransformerSegLib.inference.devices import choose_device
@@ -78,7 +78,7 @@ def expected_device(wanted: str, settings: Settings) -> str | None:
     used = settings.value(AUTO_DEVICE_USED, None)
     if used:
         return str(used)
-    return None if sys.platform == "darwin" or shutil.which(NVIDIA_TOOL) else CPU_DEVICE
+    return None if sys.platform == "darwin" or shutil.which(NVIDIA_TOOL) else CPU
 
 
 def _segmented_part(request: Request) -> tuple[tuple[int, int, int], np.ndarray]:
@@ -99,7 +99,7 @@ def _words(windows: int, frames: int, memory: int, seconds: float | None, device
     if frames > 1:
         counted = _("{frames} frames of {windows}").format(frames=frames, windows=counted)
     parts = [counted, _("about {size} of memory").format(size=data_size(memory))]
-    where = _("the CPU") if device == CPU_DEVICE else device
+    where = _("the CPU") if device == CPU else device
     if seconds is not None:
         parts.append(_("about {time} on {device}").format(time=duration(seconds), device=where))
     elif device is not None:

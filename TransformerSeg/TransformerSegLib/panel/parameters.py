@@ -8,8 +8,9 @@ import slicer
 import vtk
 from slicer.util import VTKObservationMixin
 
+from TransformerSegLib.inference.devices import AUTO
 from TransformerSegLib.inference.presets import Preset
-from TransformerSegLib.panel.request import AUTO_DEVICE, Request
+from TransformerSegLib.panel.request import Request
 
 
 class Parameters:
@@ -77,7 +78,7 @@ class Parameters:
 
     @property
     def device(self) -> str:
-        return self._node.device or AUTO_DEVICE
+        return self._node.device or AUTO
 
     @device.setter
     def device(self, name: str) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from TransformerSegLib.inference.devices import AUTO
 from TransformerSegLib.inference.presets import Preset
 
 if TYPE_CHECKING:
     import slicer
 
-AUTO_DEVICE = "auto"
 USUAL_SMOOTHING = 0.5
 
 
@@ -37,7 +37,7 @@ class Request:
     region: slicer.vtkMRMLMarkupsROINode | None = None
     target: slicer.vtkMRMLSegmentationNode | None = None
     classes: tuple[str, ...] | None = None
-    device: str = AUTO_DEVICE
+    device: str = AUTO
     preset: Preset = Preset.STANDARD
     accept_mismatch: bool = False
     surfaces: bool | None = None

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from slicer.i18n import tr as _
 
+from TransformerSegLib.inference.devices import AUTO
 from TransformerSegLib.jobs.job import Job, JobState
 from TransformerSegLib.panel.placing import put_result
 from TransformerSegLib.panel.remedies import Unexpected, for_panel
 from TransformerSegLib.panel.report import report_text
-from TransformerSegLib.panel.request import AUTO_DEVICE
 from TransformerSegLib.panel.run import Run, RunState
 from TransformerSegLib.panel.scene_events import SceneEvents
 from TransformerSegLib.panel.settings import AUTO_DEVICE_USED, Settings, remember_pace
@@ -147,7 +147,7 @@ class Runner:
 
     def _remember(self, undertaking: Undertaking, finished: Finished) -> None:
         provenance = finished.segmentation.provenance
-        if undertaking.request.device == AUTO_DEVICE:
+        if undertaking.request.device == AUTO:
             self._settings.setValue(AUTO_DEVICE_USED, provenance["device"])
         if finished.seconds_per_window is not None:
             weights, device = provenance["weights_sha256"], provenance["device"]

@@ -46,11 +46,3 @@ def set_visible(node: slicer.vtkMRMLSegmentationNode, segment_id: str, visible: 
         node.CreateDefaultDisplayNodes()
         display = node.GetDisplayNode()
     display.SetSegmentVisibility(segment_id, visible)
-
-
-def show_only(node: slicer.vtkMRMLSegmentationNode, segment_ids: set[str]) -> None:
-    """Show these segments, and hide the others."""
-    display = node.GetDisplayNode()
-    with NodeModify(display):
-        for segment_id in node.GetSegmentation().GetSegmentIDs():
-            display.SetSegmentVisibility(segment_id, segment_id in segment_ids)
