@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from TransformerSegLib.bundles.catalogue import find_bundle
-from TransformerSegLib.cli import progress_bar, run
+from TransformerSegLib.commands.console import progress_bar, run
 from TransformerSegLib.export.segmentation_file import write_segmentation
 from TransformerSegLib.inference.reading import read_volume
 from TransformerSegLib.inference.segmenter import Segmenter

@@ -18,6 +18,7 @@ import SimpleITK
 import typer
 
 from TransformerSegLib import cli
+from TransformerSegLib.commands import console
 from TransformerSegLib.resources import resources_folder
 
 from bundle_factory import write_bundle
@@ -306,7 +307,7 @@ def test_names_that_a_code_page_lacks_are_still_shown(monkeypatch: pytest.Monkey
     redirected = io.TextIOWrapper(io.BytesIO(), "cp1252")
     monkeypatch.setattr(sys, "stdout", redirected)
     with pytest.raises(SystemExit) as stop:
-        cli.run(lambda: typer.echo("頭部 −3 größer"))
+        console.run(lambda: typer.echo("頭部 −3 größer"))
     assert not stop.value.code
     redirected.flush()
     assert redirected.buffer.getvalue().decode("cp1252").rstrip() == r"\u982d\u90e8 \u22123 größer"

@@ -106,6 +106,22 @@ class WindowPlan:
     cval: float = 0.0
 
 
+@dataclass(frozen=True)
+class SlicePlan:
+    """A two-dimensional network, run slice by slice over a volume.
+
+    Slices lie across the first axis of the model's grid, which the plan's ``Orientation`` names: "S…" or "I…" for
+    axial slices, "A…" or "P…" for coronal, "R…" or "L…" for sagittal ones.
+
+    Attributes:
+        size: of the image that the network sees, voxels; every slice is zoomed to it, and its labels zoomed back.
+        batch_size: slices a forward pass.
+    """
+
+    size: tuple[int, int]
+    batch_size: int = 8
+
+
 class Activation(Enum):
     """What is applied to the logits before they are restored to the input's grid."""
 
@@ -147,5 +163,5 @@ class Plan:
 
     network: NetworkPlan
     preparation: tuple[PreparationStep, ...]
-    window: WindowPlan
+    window: WindowPlan | SlicePlan
     output: OutputPlan

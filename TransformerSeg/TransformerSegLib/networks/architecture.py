@@ -37,11 +37,13 @@ class Architecture(Arguments, ABC):
         targets: every spelling of ``_target_`` that names it.
         idle_weights: a regular expression for the names of tensors that take no part in the result. Versions of
             MONAI differ in them, so they may be missing from a weights file or be left over in it.
+        axes: of its window: 3, or 2 where the network sees slices.
     """
 
     name: ClassVar[str]
     targets: ClassVar[frozenset[str]]
     idle_weights: ClassVar[str] = r"(?!)"
+    axes: ClassVar[int] = 3
 
     in_channels: Channels
     out_channels: Channels
@@ -57,11 +59,11 @@ class Architecture(Arguments, ABC):
         """
 
     @abstractmethod
-    def window_fault(self, roi_size: tuple[int, int, int]) -> str | None:
+    def window_fault(self, roi_size: tuple[int, ...]) -> str | None:
         """What is wrong with a window of this size in voxels ("its sides are not multiples of 32"), or None."""
 
     @abstractmethod
-    def activation_bytes(self, roi_size: tuple[int, int, int]) -> int:
+    def activation_bytes(self, roi_size: tuple[int, ...]) -> int:
         """Estimated peak of what one forward pass over one window takes beside the weights: bytes, float32.
 
         Fitted to peaks measured on a CPU (``make bench`` prints the estimate beside the measured figure); a GPU's
@@ -69,7 +71,7 @@ class Architecture(Arguments, ABC):
         """
 
     @abstractmethod
-    def operations(self, roi_size: tuple[int, int, int]) -> float:
+    def operations(self, roi_size: tuple[int, ...]) -> float:
         """Floating-point operations of one forward pass over one window: those of its matrix products and
         convolutions, beside which all others are few."""
 
