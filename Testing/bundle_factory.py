@@ -12,9 +12,11 @@ from TransformerSegLib.bundles.metadata import color
 from TransformerSegLib.bundles.plan import (
     NetworkPlan,
     NormalizeIntensity,
+    Orientation,
     OutputPlan,
     Plan,
     PreparationStep,
+    SlicePlan,
     WindowPlan,
 )
 from TransformerSegLib.bundles.template import WEIGHTS_FILE, bundle_metadata, inference_configuration
@@ -32,10 +34,46 @@ SMALL_NETWORKS = {
         "downsample": "mergingv2",
     },
     "UNETR": {"img_size": [32, 32, 32], "feature_size": 4, "hidden_size": 24, "mlp_dim": 48, "num_heads": 4},
+    "UNETRTamasino52": {
+        "img_size": [32, 32, 32],
+        "hidden_size": 24,
+        "mlp_dim": 48,
+        "num_heads": 4,
+        "decoder_channels": [32, 16, 8, 8, 4],
+    },
+    "UNesT": {
+        "img_size": 64,
+        "feature_size": 1,
+        "embed_dim": [8, 16, 32],
+        "num_heads": [2, 4, 4],
+        "depths": [1, 1, 1],
+    },
+    "SwinUnet": {"img_size": 32, "embed_dim": 12, "num_heads": [1, 2, 4, 8], "window_size": 4},
+    "TransUNet": {
+        "img_size": 32,
+        "resnet_layers": [1, 1, 1],
+        "width_factor": 0.5,
+        "hidden_size": 24,
+        "mlp_dim": 48,
+        "num_heads": 4,
+        "num_layers": 2,
+        "decoder_channels": [32, 16, 8, 8],
+        "skip_channels": [256, 128, 32, 16],
+    },
 }
-"""Arguments of the smallest useful networks: 3.7 and 0.3 million parameters."""
+"""Arguments of the smallest useful networks: 3.7, 0.3, 0.6, 0.3, 0.4 and 0.9 million parameters."""
 
-SMALL_WINDOWS = {"SwinUNETR": (32, 64, 32), "UNETR": (32, 32, 32)}
+SMALL_WINDOWS = {
+    "SwinUNETR": WindowPlan((32, 64, 32)),
+    "UNETR": WindowPlan((32, 32, 32)),
+    "UNETRTamasino52": WindowPlan((32, 32, 32)),
+    "UNesT": WindowPlan((64, 64, 64)),
+    "SwinUnet": SlicePlan((32, 32)),
+    "TransUNet": SlicePlan((32, 32)),
+}
+
+LAST_BIASES = {"TransUNet": "segmentation_head.0.bias"}
+"""Left at random, beside which the rest is small, they would make one class win in every voxel."""
 
 
 def write_bundle(
@@ -43,8 +81,8 @@ def write_bundle(
     *,
     architecture: str = "UNETR",
     network: Mapping[str, object] | None = None,
-    preparation: Sequence[PreparationStep] = (NormalizeIntensity(),),
-    window: WindowPlan | None = None,
+    preparation: Sequence[PreparationStep] | None = None,
+    window: WindowPlan | SlicePlan | None = None,
     output: OutputPlan | None = None,
     inputs: Sequence[str] = ("image",),
     classes: Sequence[str] = ("first", "second"),
@@ -57,10 +95,10 @@ def write_bundle(
 
     Args:
         folder: is made; may exist.
-        architecture: "SwinUNETR" or "UNETR".
+        architecture: a key of ``SMALL_NETWORKS``.
         network: its arguments without channels; by default those in ``SMALL_NETWORKS``.
-        preparation: what comes before the network.
-        window: by default the one in ``SMALL_WINDOWS``, else as ``WindowPlan`` has it.
+        preparation: what comes before the network; by default z-scores, and axial slices for a network of slices.
+        window: by default the one in ``SMALL_WINDOWS``.
         output: softmax, argmax by default. With a threshold, each class has a channel and there is no background.
         inputs: names of the input volumes.
         classes: names of the classes.
@@ -72,10 +110,14 @@ def write_bundle(
     output = output or OutputPlan()
     first_channel = 1 if output.threshold is None else 0
     channels = {"in_channels": len(inputs), "out_channels": len(classes) + first_channel}
+    window = window or SMALL_WINDOWS[architecture]
+    if preparation is None:
+        turned = [Orientation("SPL")] if isinstance(window, SlicePlan) else []
+        preparation = [*turned, NormalizeIntensity()]
     plan = Plan(
         network=NetworkPlan(architecture, {**channels, **(network or SMALL_NETWORKS[architecture])}),
         preparation=tuple(preparation),
-        window=window or WindowPlan(SMALL_WINDOWS[architecture]),
+        window=window,
         output=output,
     )
     card = Card(
@@ -90,6 +132,7 @@ def write_bundle(
         ),
         requirements=requirements or Requirements(),
         licence="Apache-2.0",
+        slices=plan.slices,
     )
     configuration = inference_configuration(plan, tuple(inputs))
     state = _random_weights(plan.network, seed)
@@ -122,6 +165,8 @@ def _random_weights(network: NetworkPlan, seed: int) -> dict[str, torch.Tensor]:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         state = build(network.architecture, network.arguments).state_dict()
+    if network.architecture in LAST_BIASES:
+        state[LAST_BIASES[network.architecture]].zero_()
     return {name: tensor.contiguous() for name, tensor in state.items()}
 
 

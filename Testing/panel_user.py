@@ -7,8 +7,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import slicer
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
 
 from TransformerSegLib.resources import resources_folder
 
@@ -26,11 +28,17 @@ class PanelUser:
 
     Args:
         host: is opened and closed by the caller.
+        catalogue: of models to be downloaded, in the place of the one that ships with the library.
+        models_folder: chosen in an earlier session.
     """
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, catalogue: Path | None = None, models_folder: Path | None = None) -> None:
         self.host = host
+        if models_folder is not None:
+            slicer.app.userSettings().setValue("TransformerSeg/ModelsFolder", str(models_folder))
         self.opened = host.open_module(MODULE)
+        if catalogue is not None:
+            self.list_catalogue(catalogue)
         self.wait()
 
     @property
@@ -57,6 +65,17 @@ class PanelUser:
         self.wait_until(lambda: not self.opened.logic.session.runs)
         self.wait()
 
+    def wait_for_models(self) -> None:
+        """Until no model is downloaded, imported, packed, removed or moved any more."""
+        self.wait_until(lambda: not self.opened.logic.libraryWork.changes)
+        self.wait()
+
+    def list_catalogue(self, catalogue: Path) -> None:
+        """Have the models of another catalogue listed."""
+        self.opened.logic.session.models.catalogue = catalogue
+        self.panel.list_models()
+        self.wait()
+
     # Looking
 
     def sees(self, name: str) -> bool:
@@ -77,6 +96,20 @@ class PanelUser:
         """The titles that the list of models shows."""
         items = [self.ui.modelList.item(row) for row in range(self.ui.modelList.count)]
         return [item.text().splitlines()[0] for item in items if not item.isHidden()]
+
+    def model_row(self, title: str) -> str:
+        """What the list says of a model."""
+        items = (self.ui.modelList.item(row) for row in range(self.ui.modelList.count))
+        [row] = (rest for first, rest in (item.text().splitlines() for item in items) if first == title)
+        return row
+
+    def models_folder(self) -> Path:
+        return self.opened.logic.session.models.folder
+
+    def changes(self) -> list[str]:
+        """What is said of downloads, imports, … that go on, or that have ended and have something to say."""
+        labels = slicer.util.findChildren(self.ui.changesArea, name="changeLabel")
+        return [plain(label.text).replace("\u200b", "") for label in labels if label.isVisible()]
 
     def panel_model(self) -> str:
         """The title of the chosen model."""
@@ -120,6 +153,31 @@ class PanelUser:
         row = self.models().index(title)
         self.ui.modelList.setCurrentRow(row)
         self.wait()
+
+    def import_folder(self, folder: Path | str) -> None:
+        """From the menu; "": closes the dialog."""
+        self._import(0, folder)
+
+    def import_zip(self, file: Path | str) -> None:
+        self._import(1, file)
+
+    def _import(self, entry: int, path: Path | str) -> None:
+        self.host.dialogs.answer(str(path))
+        self.ui.importButton.menu().actions()[entry].trigger()
+        self.wait_for_models()
+
+    def drop(self, *paths: Path) -> bool:
+        """Drag files from the system's file manager onto the list of models; whether they were taken."""
+        dragged = QMimeData()
+        dragged.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+        target = self.ui.modelList.viewport()
+        how = (Qt.DropAction.CopyAction, dragged, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
+        events = (QDragEnterEvent(QPoint(5, 5), *how), QDropEvent(QPointF(5, 5), *how))
+        for event in events:
+            event.ignore()  # as it comes from the system
+            QApplication.sendEvent(target, event)
+        self.wait()
+        return all(event.isAccepted() for event in events)
 
     def choose_input(self, channel: str, node: slicer.vtkMRMLScalarVolumeNode | None) -> None:
         self.panel_input(channel).setCurrentNode(node)

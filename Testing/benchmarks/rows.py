@@ -16,22 +16,26 @@ from TransformerSegLib.bundles.plan import (
     Orientation,
     OutputPlan,
     Plan,
+    SlicePlan,
     Spacing,
     Weighting,
     WindowPlan,
 )
 from TransformerSegLib.inference.discretising import HighestScore
 from TransformerSegLib.inference.model_grid import ModelGrid
+from TransformerSegLib.inference.network_run import ScoreBlock
 from TransformerSegLib.inference.placement import Placement
 from TransformerSegLib.inference.preparation import prepare
 from TransformerSegLib.inference.restoring import restore
-from TransformerSegLib.inference.sliding_window import ScoreBlock, SlidingWindow
+from TransformerSegLib.inference.slices import SliceRun
+from TransformerSegLib.inference.sliding_window import SlidingWindow
 from TransformerSegLib.inference.volume import Volume
 
 from measuring import MB, interleaved, peak_megabytes, seconds
 
 WHOLE = (512, 512, 300)
 THIN = (512, 512, 100)
+SLICES = 16
 HEAD = WindowPlan((96, 96, 96), 1, (0.5, 0.5, 0.5), Weighting.GAUSSIAN)
 ON_CPU = Placement("cpu", "cpu", 1)
 
@@ -239,6 +243,41 @@ def estimates() -> Iterator[Row]:
         yield Row(what, measured, agreement=f"estimated before the run: {estimated:.0f}")
 
 
+def slices() -> Iterator[Row]:
+    """Slices of 512×512 through networks of 224×224 in their official sizes, as the official test code runs them."""
+    import torch
+
+    from TransformerSegLib.networks.registry import build
+
+    from official_slices import segment_slices
+
+    volume = volume_of((*WHOLE[:2], SLICES))
+    for name in ("SwinUnet", "TransUNet"):
+        arguments = {"in_channels": 1, "out_channels": 9, "img_size": 224}
+        torch.manual_seed(0)
+        network = build(name, arguments).eval()
+        steps = (Orientation("SPL"), NormalizeIntensity())
+        plan = Plan(NetworkPlan(name, arguments), steps, SlicePlan((224, 224)), OutputPlan())
+        labels, expected = np.zeros((1, *volume.array.shape), np.uint8), []
+
+        def by_us(network=network, plan=plan, labels=labels) -> None:
+            image = prepare([volume], plan.preparation)
+            placement = Placement("cpu", "cpu", plan.window.batch_size)
+            with torch.inference_mode():
+                blocks = SliceRun(network, image, plan.window, plan.output, placement).blocks()
+                restore(blocks, image.grid, plan.output, highest(9), labels)
+
+        def by_stock(network=network, plan=plan, expected=expected) -> None:
+            expected[:] = [segment_slices([volume], plan, network)]
+
+        megabytes, stock_megabytes = peak_megabytes(by_us), peak_megabytes(by_stock)
+        times = interleaved({"ours": by_us, "stock": by_stock}, repeats=1)
+        same = _share(labels[0], expected[0])
+        what = f"512×512 slices, {name}, beside the official test code"
+        yield Row(f"{what}: MB above volume and network", megabytes, stock_megabytes, same)
+        yield Row(f"{what}: s a slice", times["ours"] / SLICES, times["stock"] / SLICES, same)
+
+
 def panel() -> Iterator[Row]:
     """A run in the panel: its speed, and the window's."""
     from panel_rows import figures
@@ -253,7 +292,16 @@ def _share(labels: np.ndarray, expected: np.ndarray) -> str:
 
 ROWS: dict[str, Callable[[], Iterator[Row]]] = {
     measure.__name__: measure
-    for measure in (fourteen_classes, hundred_and_four_classes, restoring, resampling, whole_way, estimates, panel)
+    for measure in (
+        fourteen_classes,
+        hundred_and_four_classes,
+        restoring,
+        resampling,
+        whole_way,
+        estimates,
+        slices,
+        panel,
+    )
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from TransformerSegLib.scene.volumes import add_volume_node
 
 from bundle_factory import change_json, write_bundle
 from host import Host
+from model_server import BLOCK_BYTES, ModelServer, published
 from panel_user import SAMPLE, PanelUser
 
 PANEL_WIDTH = 400
@@ -27,6 +28,11 @@ PANEL_WIDTH = 400
 ENGINE = ("torch", "monai", "einops", "pydantic", "safetensors")
 """What Slicer lacks before TransformerSeg is used for the first time."""
 
+ORGANS = ("Spleen", "Right kidney", "Left kidney", "Gallbladder", "Oesophagus", "Liver", "Stomach", "Aorta")
+
+SERVERS = ExitStack()
+"""Of models to be downloaded, as long as a state is shown."""
+
 State = Callable[[PanelUser], None]
 STATES: dict[str, State] = {}
 
@@ -34,14 +40,17 @@ STATES: dict[str, State] = {}
 @contextmanager
 def in_state(name: str) -> Iterator[PanelUser]:
     """A new panel in this state; what runs is cancelled in the end."""
-    with Host(without=ENGINE if name == "packages" else ()) as host:
+    with Host(without=ENGINE if name == "packages" else ()) as host, SERVERS:
         user = PanelUser(host)
         STATES[name](user)
         yield user
-        session = user.opened.logic.session
-        for run in session.runs:
-            session.cancel(run)
+        logic = user.opened.logic
+        for run in logic.session.runs:
+            logic.session.cancel(run)
+        for change in logic.libraryWork.changes:
+            logic.libraryWork.cancel(change)
         user.wait_for_end()
+        user.wait_for_models()
 
 
 def draw(name: str, path: Path) -> None:
@@ -138,9 +147,69 @@ def several_inputs(user: PanelUser) -> None:
             Path(folder) / "brain_tumour", inputs=channels, classes=classes, requirements=Requirements(modality="MR")
         )
         _title(bundle, "Brain tumour, UNETR", "CC-BY-NC-4.0: not for commercial use")
-        user.host.dialogs.answer(str(bundle))
-        user.ui.importButton.menu().actions()[0].trigger()
+        user.import_folder(bundle)
     user.wait()
+
+
+@state
+def assigned(user: PanelUser) -> None:
+    """A model with four inputs, which the volumes' names tell apart."""
+    for name in ("t1 native", "t1ce gadolinium", "t2 tse ax", "ax flair"):
+        _noise(user, name, (60, 72, 60), "MR")
+    channels, classes = ("T1", "T1ce", "T2", "FLAIR"), ("Necrotic core", "Oedema", "Enhancing tumour")
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = write_bundle(
+            Path(folder) / "brain_tumour", inputs=channels, classes=classes, requirements=Requirements(modality="MR")
+        )
+        _title(bundle, "Brain tumour, UNETR", "Apache-2.0")
+        user.import_folder(bundle)
+
+
+@state
+def to_download(user: PanelUser) -> None:
+    """A model that is not on this computer, and whose licence restricts its use."""
+    _published(user)
+    _sample(user)
+    user.choose_model("Abdomen, 8 organs, Swin UNETR")
+
+
+@state
+def downloading(user: PanelUser) -> None:
+    """On its way, through a network that is not fast."""
+    server = _published(user)
+    _sample(user)
+    user.choose_model("Abdomen, 8 organs, Swin UNETR")
+    user.click("licenceCheckBox")
+    server.seconds_per_block = 0.05
+    user.click("downloadButton")
+    user.wait_until(lambda: "left" in user.changes()[0])
+
+
+@state
+def download_failed(user: PanelUser) -> None:
+    """It broke off, and the server no longer has the file."""
+    server = _published(user)
+    _sample(user)
+    user.choose_model("Abdomen, 8 organs, Swin UNETR")
+    user.click("licenceCheckBox")
+    server.faults.extend([-100 * BLOCK_BYTES, 404])
+    user.click("downloadButton")
+    user.wait_for_models()
+
+
+@state
+def models_folder(user: PanelUser) -> None:
+    """Where the models lie, unfolded; one was just exported."""
+    _published(user, licence="Apache-2.0")
+    _sample(user)
+    user.choose_model("Abdomen, 8 organs, Swin UNETR")
+    user.click("downloadButton")
+    user.wait_for_models()
+    with tempfile.TemporaryDirectory() as folder:
+        user.host.dialogs.answer(str(Path(folder) / "abdomen.zip"))
+        user.click("exportButton")
+        user.wait_for_models()
+    user.click("folderButton")
 
 
 @state
@@ -165,8 +234,7 @@ def failed(user: PanelUser) -> None:
     with tempfile.TemporaryDirectory() as folder:
         bundle = write_bundle(Path(folder) / "abdomen", classes=("Liver", "Spleen"))
         _title(bundle, "Abdomen, UNETR", "Apache-2.0")
-        user.host.dialogs.answer(str(bundle))
-        user.ui.importButton.menu().actions()[0].trigger()
+        user.import_folder(bundle)
     user.wait()
     weights = user.opened.logic.session.models.folder / "abdomen" / "models" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
@@ -181,11 +249,20 @@ def many(user: PanelUser) -> None:
     with tempfile.TemporaryDirectory() as folder:
         bundle = write_bundle(Path(folder) / "whole_body", classes=classes)
         _title(bundle, "Whole body, every organ, vessel, muscle and bone, Swin UNETR, third edition", "Apache-2.0")
-        user.host.dialogs.answer(str(bundle))
-        user.ui.importButton.menu().actions()[0].trigger()
+        user.import_folder(bundle)
     _noise(user, name, (40, 48, 40), "CT")
     user.segment()
     user.fold("correctCollapsibleButton", True)
+
+
+def _published(user: PanelUser, licence: str = "CC-BY-NC-4.0: not for commercial use") -> ModelServer:
+    """A model that is listed, and the server that has it."""
+    folder = Path(SERVERS.enter_context(tempfile.TemporaryDirectory()))
+    bundle = write_bundle(folder / "abdomen", architecture="SwinUNETR", classes=ORGANS)
+    _title(bundle, "Abdomen, 8 organs, Swin UNETR", licence)
+    server = SERVERS.enter_context(published(bundle, folder / "catalogue.json", licence))
+    user.list_catalogue(folder / "catalogue.json")
+    return server
 
 
 def _sample(user: PanelUser):
@@ -198,7 +275,7 @@ def _sample(user: PanelUser):
 def _noise(user: PanelUser, name: str, shape: tuple[int, int, int], modality: str):
     """A volume of 1 mm voxels in which nothing is to be seen."""
     low = -1000 if modality == "CT" else 0
-    array = np.random.default_rng(0).integers(low, 900, shape).astype(np.int16)
+    array = np.random.default_rng(sum(name.encode())).integers(low, 900, shape).astype(np.int16)
     node = add_volume_node(user.host.scene, Volume(array, np.eye(4), name, modality))
     user.show(node)
     return node

@@ -128,9 +128,16 @@ def test_a_pickle_with_a_payload_is_refused_and_not_executed(
     assert not canary.exists()
 
 
-def test_a_checkpoint_with_other_objects_beside_its_tensors_is_refused(folder: Path):
-    as_pickle(folder, {"state_dict": load_file(weights_of(folder)), "best_acc": np.float64(0.8)})
-    with pytest.raises(BundleRejected, match="holds more than tensors"):
+@pytest.mark.parametrize("number", [np.float64(0.8), np.float32(0.8), np.int64(3), np.bool_(True)])
+def test_a_number_of_numpy_beside_the_tensors_is_read(folder: Path, number: np.generic):
+    as_pickle(folder, {"state_dict": load_file(weights_of(folder)), "best_acc": number})
+    assert read_bundle(folder).network()
+
+
+@pytest.mark.parametrize("objects", [np.ones(3), np.array(["a", None], dtype=object), pathlib.Path("a"), 1 + 2j])
+def test_a_checkpoint_with_other_objects_beside_its_tensors_is_refused(folder: Path, objects: object):
+    as_pickle(folder, {"state_dict": load_file(weights_of(folder)), "best_acc": objects})
+    with pytest.raises(BundleRejected, match="asks for .*, and a pickle is never executed"):
         read_bundle(folder).network()
 
 
@@ -157,7 +164,7 @@ def with_value(value: float) -> Callable[[torch.Tensor], torch.Tensor]:
         (lambda tensors: {n: t for n, t in tensors.items() if n != OUT}, f"1 missing (“{OUT}”)"),
         (lambda tensors: {**tensors, "extra": torch.ones(3)}, "1 unknown (“extra”)"),
         (changed(OUT, lambda tensor: tensor[:1]), f"1 of another shape (“{OUT}”)"),
-        (lambda tensors: {f"net.{n}": t for n, t in tensors.items()}, ", …); "),
+        (lambda tensors: {f"other.{n}": t for n, t in tensors.items()}, ", …); "),
         (changed(OUT, with_value(float("nan"))), "NaN or infinite"),
         (changed(OUT, with_value(float("inf"))), "NaN or infinite"),
         (changed(OUT, lambda tensor: tensor.double() + 1e300), "NaN or infinite"),
@@ -177,8 +184,8 @@ def test_tensors_that_do_not_fit_are_refused_by_name(tmp_path: Path, change: Cal
 @pytest.mark.parametrize(
     ("tensor", "words"),
     [
-        (torch.zeros(1).expand(1 << 40), "of another shape"),
-        (torch.ones(3, 3).to_sparse(), "is not a plain tensor"),
+        (torch.zeros(1).expand(1 << 38), "a tensor of 274877906944 numbers, for which it stores 1"),
+        (torch.ones(3, 3).to_sparse(), "it holds sparse tensors"),
         ("a text", "is not a plain tensor"),
     ],
 )

@@ -18,6 +18,7 @@ import SimpleITK
 import typer
 
 from TransformerSegLib import cli
+from TransformerSegLib.bundles.plan import Activation, OutputPlan
 from TransformerSegLib.commands import console
 from TransformerSegLib.resources import resources_folder
 
@@ -54,12 +55,14 @@ def save_nifti(path: Path, affine: list[list[float]]) -> Path:
 
 
 def study(folder: Path) -> Path:
-    """A DICOM folder with two MR series, 5 “T1” and 7 “FLAIR”, of one patient."""
+    """A DICOM folder with two MR series of one patient: 5 “T1”, and 7 “FLAIR”, which is the same upside down."""
     for number, description in ((5, "T1"), (7, "FLAIR")):
 
         def change(data_set, index: int, number: int = number, description: str = description) -> None:
             data_set.SeriesNumber, data_set.SeriesDescription = number, description
             data_set.SeriesInstanceUID = f"1.2.3.{number}"
+            if description == "FLAIR":
+                data_set.PixelData = data_set.pixel_array[::-1].tobytes()
 
         changed("hippocampus_mr", folder / "study" / description, change)
     return folder / "study"
@@ -136,6 +139,43 @@ def one_input_of_two(folder: Path) -> list[object]:
     return [SAMPLE, "--model", write_bundle(folder / "two", inputs=("T1", "FLAIR"))]
 
 
+def one_file_for_two_inputs(folder: Path) -> list[object]:
+    return [SAMPLE, SAMPLE, "--model", write_bundle(folder / "two", inputs=("T1", "FLAIR"))]
+
+
+def one_series_for_two_inputs(folder: Path) -> list[object]:
+    return [study(folder), folder / "study", "--series", "5", "--model", write_bundle(folder / "two", inputs=("a", "b"))]
+
+
+def one_input_of_two_told(folder: Path) -> list[object]:
+    return [*four_volumes(folder, "t2f", "other"), "--model", write_bundle(folder / "two", inputs=("T1", "FLAIR"))]
+
+
+def two_volumes_told_as_one_input(folder: Path) -> list[object]:
+    return [*four_volumes(folder, "t1c", "t1ce"), "--model", write_bundle(folder / "two", inputs=("T1ce", "FLAIR"))]
+
+
+def input_of_an_unknown_name(folder: Path) -> list[object]:
+    return [SAMPLE, "--input", "PET=a.nii", "--model", write_bundle(folder / "two", inputs=("T1", "FLAIR"))]
+
+
+def input_without_a_name(folder: Path) -> list[object]:
+    return [SAMPLE, "--input", "a.nii"]
+
+
+def input_named_twice(folder: Path) -> list[object]:
+    named = ["--input", "T1=a.nii", "--input", "t1n=b.nii"]
+    return [*named, "--model", write_bundle(folder / "two", inputs=("T1", "FLAIR"))]
+
+
+def two_patients(folder: Path) -> list[object]:
+    def change(data_set, index: int) -> None:
+        data_set.PatientID = "another"
+
+    model = write_bundle(folder / "two", inputs=("first", "second"))
+    return [REAL / "hippocampus_mr", changed("hippocampus_mr", folder / "other", change), "--model", model]
+
+
 def inputs_of_two_places(folder: Path) -> list[object]:
     elsewhere = save_nifti(folder / "elsewhere.nii.gz", [[1, 0, 0, 900], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
     return [SAMPLE, elsewhere, "--model", write_bundle(folder / "two", inputs=("T1", "FLAIR"))]
@@ -210,6 +250,14 @@ BAD_INPUTS = {
     two_inputs: "needs 1",
     one_input_of_two: "T1, FLAIR",
     inputs_of_two_places: "covers only",
+    one_file_for_two_inputs: "is given for more than one input",
+    one_series_for_two_inputs: "“T1” is given for more than one input",
+    one_input_of_two_told: "--input T1=FILE --input FLAIR=FILE",
+    two_volumes_told_as_one_input: "“t1c” and “t1ce” are both T1ce",
+    input_of_an_unknown_name: "its inputs are T1, FLAIR",
+    input_without_a_name: "NAME=FILE",
+    input_named_twice: "T1 is named twice",
+    two_patients: "are of different patients",
     sheared: "right angle",
     singular: "singular",
     gantry_tilt: "tilt",
@@ -241,7 +289,7 @@ def test_bad_input_ends_with_2_one_sentence_and_no_file(make, said, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("series", "read"), [(["5", "flair"], ["T1", "FLAIR"]), (["7", "1.2.3.5"], ["FLAIR", "T1"]), (["5"], ["T1", "T1"])]
+    ("series", "read"), [(["5", "flair"], ["T1", "FLAIR"]), (["7", "1.2.3.5"], ["FLAIR", "T1"])]
 )
 def test_every_input_has_the_series_that_is_named_for_it(series, read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder, report = study(tmp_path), tmp_path / "report.json"
@@ -256,10 +304,114 @@ def test_one_series_goes_for_the_folder_among_files(tmp_path: Path, monkeypatch:
     folder = study(tmp_path)
     assert run(["segment", folder, "--series", "5", "--output", tmp_path / "5.nii.gz"], monkeypatch) == 0
     arguments = [tmp_path / "5.nii.gz", folder, "--series", "7", "--output", tmp_path / "a.nii.gz"]
-    model = write_bundle(tmp_path / "two", inputs=("labels", "FLAIR"))
+    model = write_bundle(tmp_path / "two", inputs=("first", "second"))
     capsys.readouterr()
     assert run(["segment", *arguments, "--model", model], monkeypatch) == 0
-    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()[:2]] == ["5", "FLAIR"]
+    told, *lines = capsys.readouterr().out.splitlines()[:3]
+    assert "in the order given" in told
+    assert [line.split(":")[0] for line in lines] == ["  first ← 5.nii.gz", "  second ← study (FLAIR)"]
+
+
+def four_volumes(folder: Path, *names: str) -> list[Path]:
+    """Volumes of different noise, under these names."""
+    return [
+        save(folder / f"{name}.nii.gz", np.random.default_rng(seed).normal(100, 20, (36, 40, 35)).astype(np.float32))
+        for seed, name in enumerate(names)
+    ]
+
+
+BRATS = ("FLAIR", "T1ce", "T1", "T2")
+
+
+@pytest.mark.parametrize("names", [("t2f", "t1c", "t1n", "t2w"), ("flair", "t1ce", "t1", "t2")])
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)])
+def test_inputs_told_by_their_names_are_taken_in_the_cards_order_whatever_the_order_given(
+    names, order, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    paths = four_volumes(tmp_path, *(f"BraTS-GLI-00001-000-{name}" for name in names))
+    model, report = write_bundle(tmp_path / "tumour", inputs=BRATS), tmp_path / "report.json"
+    given = [paths[number] for number in order]
+    arguments = [*given, "--model", model, "--output", tmp_path / "a.nii.gz", "--report", report]
+    assert run(["segment", *arguments], monkeypatch) == 0
+    told, *lines = capsys.readouterr().out.splitlines()[:5]
+    assert "told by their names" in told
+    assert [line.split(":")[0] for line in lines] == [
+        f"  {channel} ← {path.name}" for channel, path in zip(BRATS, paths, strict=True)
+    ]
+    inputs = json.loads(report.read_text(encoding="utf-8"))["provenance"]["inputs"]
+    assert inputs == [path.name.removesuffix(".nii.gz") for path in paths]
+
+
+def test_what_is_named_goes_before_what_names_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    flair, contrast, native, t2 = four_volumes(tmp_path, "t2w", "a=b", "t1n", "t2f")
+    model = write_bundle(tmp_path / "tumour", inputs=BRATS)
+    named = ["--input", f"flair={flair}", "--input", f"T1CE={contrast}", "--input", f"t2w={t2}"]
+    arguments = ["segment", native, *named, "--model", model, "--output", tmp_path / "a.nii.gz"]
+    assert run(arguments, monkeypatch) == 0
+    lines = capsys.readouterr().out.splitlines()[1:5]
+    assert [line.split(":")[0] for line in lines] == [
+        "  FLAIR ← t2w.nii.gz",
+        "  T1ce ← a=b.nii.gz",
+        "  T1 ← t1n.nii.gz",
+        "  T2 ← t2f.nii.gz",
+    ]
+
+
+def test_all_inputs_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    paths = four_volumes(tmp_path, "a", "b", "c", "d")
+    model = write_bundle(tmp_path / "tumour", inputs=BRATS)
+    named = [part for name, path in zip(BRATS, paths, strict=True) for part in ("--input", f"{name}={path}")]
+    assert run(["segment", *named, "--model", model, "--output", tmp_path / "result.nii.gz"], monkeypatch) == 0
+    assert capsys.readouterr().out.startswith("The inputs, as you named them:\n  FLAIR ← a.nii.gz")
+
+
+def test_dicom_series_are_told_by_their_descriptions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    folder, model = study(tmp_path), write_bundle(tmp_path / "two", inputs=("T1", "FLAIR"))
+    arguments = [folder, folder, "--series", "7", "--series", "5", "--model", model, "--output", tmp_path / "a.nii.gz"]
+    assert run(["segment", *arguments], monkeypatch) == 0
+    lines = capsys.readouterr().out.splitlines()[1:3]
+    assert [line.split(":")[0] for line in lines] == ["  T1 ← study (T1)", "  FLAIR ← study (FLAIR)"]
+
+
+def test_who_the_patient_is_and_the_frame_of_reference_stay_out_of_what_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd
+):
+    folders = []
+    for number, description in enumerate(("T1", "FLAIR")):
+
+        def change(data_set, index: int, number: int = number, description: str = description) -> None:
+            data_set.PatientID, data_set.SeriesDescription = "4711-0815", description
+            data_set.SeriesInstanceUID, data_set.FrameOfReferenceUID = f"1.2.3.{number}", f"1.2.99.{number}"
+            data_set.PixelData = (data_set.pixel_array + number).tobytes()
+
+        folders.append(changed("hippocampus_mr", tmp_path / description, change))
+    model, results = write_bundle(tmp_path / "two", inputs=("T1", "FLAIR")), tmp_path / "results"
+    results.mkdir()
+    arguments = ["segment", *folders, "--model", model, "--output", results / "a.seg.nrrd"]
+    assert run(arguments, monkeypatch) == 2
+    assert "have different frames of reference" in (refused := "".join(capfd.readouterr()))
+    assert run([*arguments, "--accept-mismatch", "--report", results / "a.json"], monkeypatch) == 0
+    said = refused + "".join(capfd.readouterr())
+    written = [path.read_bytes().decode("latin-1") for path in results.iterdir()]
+    assert len(written) == 2
+    for text in (said, *written):
+        assert "4711" not in text
+        assert "1.2.99" not in text
+
+
+def test_overlapping_classes_are_said_to_lie_along_a_fourth_axis(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    output = OutputPlan(Activation.SIGMOID, threshold=0.5)
+    model = write_bundle(tmp_path / "regions", output=output, classes=("core", "whole", "enhancing"))
+    assert run(["segment", SAMPLE, "--model", model, "--output", tmp_path / "a.nii.gz"], monkeypatch) == 0
+    said = capsys.readouterr().out
+    image = nibabel.load(tmp_path / "a.nii.gz")
+    assert image.shape[:3] == nibabel.load(SAMPLE).shape
+    assert f"{image.shape[3]} label maps along a fourth axis" in said
+    for label in (1, 2, 3):
+        layers = np.unique(np.argwhere(np.asarray(image.dataobj) == label)[:, 3])
+        assert len(layers) <= 1, "a class lies in one layer"
 
 
 def test_the_patients_image_and_the_region_are_never_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):

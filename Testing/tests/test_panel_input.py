@@ -131,17 +131,11 @@ def test_a_volume_that_no_model_can_segment_is_refused_with_a_remedy(user):
     assert remedy.startswith("→ Replace them")
 
 
-def import_model(user: PanelUser, folder: Path) -> None:
-    user.host.dialogs.answer(str(folder))
-    user.ui.importButton.menu().actions()[0].trigger()
-    user.wait()
-
-
 def test_several_inputs_are_told_by_their_names_and_none_is_taken_twice(user, tmp_path):
     names = {"FLAIR": "ax flair", "T2": "t2 tse", "T1": "t1 native", "T1ce": "t1ce gadolinium"}
     nodes = {channel: add_volume(user, name) for channel, name in names.items()}
 
-    import_model(user, write_bundle(tmp_path / "tumour", inputs=CHANNELS))
+    user.import_folder(write_bundle(tmp_path / "tumour", inputs=CHANNELS))
 
     assert {channel: user.panel_input(channel).currentNode() for channel in CHANNELS} == nodes
     assert user.ui.segmentButton.enabled
@@ -151,7 +145,7 @@ def test_a_missing_input_is_named(user, tmp_path):
     for name in ("flair", "t2", "t1"):
         add_volume(user, name)
 
-    import_model(user, write_bundle(tmp_path / "tumour", inputs=CHANNELS))
+    user.import_folder(write_bundle(tmp_path / "tumour", inputs=CHANNELS))
     user.choose_input("T1ce", None)
 
     assert user.reads("reasonLabel") == "Choose the volume for T1ce"
@@ -160,7 +154,7 @@ def test_a_missing_input_is_named(user, tmp_path):
 def test_an_input_that_a_person_left_empty_stays_empty(user, tmp_path):
     for name in ("flair", "t2", "t1", "t1ce"):
         add_volume(user, name)
-    import_model(user, write_bundle(tmp_path / "tumour", inputs=CHANNELS))
+    user.import_folder(write_bundle(tmp_path / "tumour", inputs=CHANNELS))
 
     user.choose_input("T2", None)
     user.wait()

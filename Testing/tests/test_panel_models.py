@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 
 from bundle_factory import change_json, write_bundle
 from host import Host
-from panel_user import PanelUser, plain
+from panel_user import SAMPLE, PanelUser, plain
 
 HIPPOCAMPUS = "Hippocampus, Swin UNETR"
 
@@ -33,18 +34,6 @@ def bundle(folder: Path, title: str, licence: str = "Apache-2.0", **options) -> 
     return folder
 
 
-def import_folder(user: PanelUser, folder: Path | str) -> None:
-    user.host.dialogs.answer(str(folder))
-    user.ui.importButton.menu().actions()[0].trigger()
-    user.wait()
-
-
-def import_zip(user: PanelUser, file: Path) -> None:
-    user.host.dialogs.answer(str(file))
-    user.ui.importButton.menu().actions()[1].trigger()
-    user.wait()
-
-
 def test_a_model_shows_modality_structures_size_and_whether_it_is_there(user):
     item = user.ui.modelList.item(0)
 
@@ -53,7 +42,7 @@ def test_a_model_shows_modality_structures_size_and_whether_it_is_there(user):
 
 
 def test_the_search_finds_titles_structures_and_modalities(user, tmp_path):
-    import_folder(user, bundle(tmp_path / "abdomen", "Abdomen", classes=("Liver", "Spleen")))
+    user.import_folder(bundle(tmp_path / "abdomen", "Abdomen", classes=("Liver", "Spleen")))
     assert user.models() == [HIPPOCAMPUS, "Abdomen"]
 
     for words, found in (
@@ -77,11 +66,11 @@ def test_the_card_is_shown_on_demand(user):
 
 
 def test_a_folder_and_a_zip_are_imported_and_chosen(user, tmp_path):
-    import_folder(user, bundle(tmp_path / "one", "From a folder"))
+    user.import_folder(bundle(tmp_path / "one", "From a folder"))
     assert user.panel_model() == "From a folder"
 
     archive = shutil.make_archive(str(tmp_path / "two"), "zip", bundle(tmp_path / "two", "From a zip"))
-    import_zip(user, Path(archive))
+    user.import_zip(Path(archive))
 
     assert user.panel_model() == "From a zip"
     assert user.models() == [HIPPOCAMPUS, "From a folder", "From a zip"]
@@ -90,24 +79,84 @@ def test_a_folder_and_a_zip_are_imported_and_chosen(user, tmp_path):
 def test_what_is_no_model_is_refused_where_it_was_imported(user, tmp_path):
     (tmp_path / "photographs").mkdir()
 
-    import_folder(user, tmp_path / "photographs")
+    user.import_folder(tmp_path / "photographs")
 
-    assert "metadata.json" in user.reads("importFault")
+    assert "metadata.json" in user.reads("changeLabel")
     assert user.models() == [HIPPOCAMPUS]
 
 
 def test_closing_the_file_dialog_imports_nothing(user):
-    import_folder(user, "")
+    user.import_folder("")
 
-    assert not user.sees("importFault")
+    assert user.changes() == []
+
+
+def test_a_folder_or_zip_that_is_dropped_on_the_list_is_imported(user, tmp_path):
+    archive = shutil.make_archive(str(tmp_path / "two"), "zip", bundle(tmp_path / "two", "Zipped"))
+
+    assert user.drop(bundle(tmp_path / "one", "A folder"), Path(archive))
+    user.wait_for_models()
+
+    assert user.models() == [HIPPOCAMPUS, "A folder", "Zipped"]
+    assert user.panel_model() == "Zipped"
+
+
+def test_a_dropped_checkpoint_is_told_how_to_become_a_model(user, tmp_path):
+    checkpoint = tmp_path / "epoch_150.pth"
+    checkpoint.write_bytes(b"weights")
+
+    assert user.drop(checkpoint)
+    user.wait_for_models()
+
+    assert "transformerseg import epoch_150.pth --labels labels.json" in user.reads("changeLabel").replace("\u200b", "")
+    assert user.models() == [HIPPOCAMPUS]
+
+
+def test_a_dropped_volume_is_left_to_slicer(user):
+    assert not user.drop(SAMPLE)
+    assert user.changes() == []
+
+
+def test_a_large_import_lets_the_window_go_on_and_says_how_far_it_is(user, tmp_path):
+    folder = bundle(tmp_path / "large", "Large")
+    late: list[float] = []
+    archive = Path(shutil.make_archive(str(tmp_path / "large"), "zip", folder))
+    user.drop(archive)
+
+    ticks = [time.monotonic()]
+    while user.opened.logic.libraryWork.changes:
+        user.host.process_events(0.01)
+        ticks.append(time.monotonic())
+        late.append(ticks[-1] - ticks[-2])
+
+    assert user.panel_model() == "Large"
+    assert max(late, default=0) < 0.5
+
+
+def test_a_model_is_exported_as_one_zip_that_can_be_imported(user, tmp_path):
+    user.import_folder(bundle(tmp_path / "one", "Mine"))
+    user.host.dialogs.answer(str(tmp_path / "mine"))
+
+    user.click("exportButton")
+    user.wait_for_models()
+
+    assert "is packed" in user.changes()[0]
+    user.click("changeCloseButton")
+    user.host.dialogs.answer(True)
+    user.click("removeButton")
+    user.wait_for_models()
+    assert user.models() == [HIPPOCAMPUS]
+    user.import_zip(tmp_path / "mine.zip")
+    assert user.models() == [HIPPOCAMPUS, "Mine"]
 
 
 def test_an_imported_model_can_be_removed_and_the_embedded_one_cannot(user, tmp_path):
     assert not user.sees("removeButton")
-    import_folder(user, bundle(tmp_path / "one", "Mine"))
+    user.import_folder(bundle(tmp_path / "one", "Mine"))
 
     user.host.dialogs.answer(True)
     user.click("removeButton")
+    user.wait_for_models()
 
     assert "Mine" in user.host.dialogs.asked[-1]
     assert user.models() == [HIPPOCAMPUS]
@@ -116,7 +165,7 @@ def test_an_imported_model_can_be_removed_and_the_embedded_one_cannot(user, tmp_
 
 def test_a_restricting_licence_is_acknowledged_once_before_the_first_run(user, tmp_path):
     user.load()
-    import_folder(user, bundle(tmp_path / "one", "For research", licence="CC-BY-NC-4.0"))
+    user.import_folder(bundle(tmp_path / "one", "For research", licence="CC-BY-NC-4.0"))
     assert "CC-BY-NC-4.0" in user.reads("licenceLabel")
     assert user.reads("reasonLabel") == "Read and acknowledge the licence of this model"
 
@@ -132,7 +181,7 @@ def test_a_restricting_licence_is_acknowledged_once_before_the_first_run(user, t
 
 def test_the_structures_are_those_of_the_chosen_model(user, tmp_path):
     user.load()
-    import_folder(user, bundle(tmp_path / "abdomen", "Abdomen", classes=("Liver", "Spleen", "Pancreas")))
+    user.import_folder(bundle(tmp_path / "abdomen", "Abdomen", classes=("Liver", "Spleen", "Pancreas")))
     assert user.reads("structuresButton") == "All 3 structures"
 
     user.tick_structure("Liver", False)

@@ -161,9 +161,7 @@ def test_only_the_wanted_structures_come(user):
 def test_a_failed_run_says_what_why_and_what_to_do_and_gives_a_report_without_names(user, tmp_path):
     add_sample(user, "DOE^JANE")
     folder = write_bundle(tmp_path / "abdomen")
-    user.host.dialogs.answer(str(folder))
-    user.ui.importButton.menu().actions()[0].trigger()
-    user.wait()
+    user.import_folder(folder)
     weights = user.opened.logic.session.models.folder / "abdomen" / "models" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
 

@@ -27,13 +27,18 @@ WHAT_TO_DO_NEXT = {
     "region": ("regionHint", "Drag it"),
     "packages": ("packagesLabel", "Press Segment to install them"),
     "several_inputs": ("reasonLabel", "Choose the volume for T1ce"),
+    "assigned": ("forecastLabel", "window"),
+    "to_download": ("reasonLabel", "acknowledge the licence of this model, then download it"),
+    "downloading": ("changeLabel", "left"),
+    "download_failed": ("changeLabel", "→"),
+    "models_folder": ("changeLabel", "is packed"),
     "card": ("forecastLabel", "window"),
     "choices": ("forecastLabel", "window"),
     "failed": ("errorLabel", "→"),
     "many": ("doneLabel", "Look at every segment"),
 }
 
-TALLEST = 1250
+TALLEST = 1290
 """Pixels; a panel that is taller than this is not taken in at a glance."""
 
 

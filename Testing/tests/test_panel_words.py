@@ -70,6 +70,7 @@ def choices(**changes):
     ready = Choices(
         has_volumes=True,
         model=SUMMARY,
+        change=None,
         licence_accepted=True,
         inputs={"T1": True},
         check=InputCheck("fits", Verdict.FITS),
@@ -128,8 +129,9 @@ def test_a_mismatch_waits_for_its_confirmation():
 def test_the_card_tells_data_licence_dice_and_limits():
     from TransformerSegLib.panel.card_text import card_text
 
-    card = find_bundle().card
-    text = plain(card_text(SUMMARY, card))
+    bundle = find_bundle()
+    card = bundle.card
+    text = plain(card_text(SUMMARY, bundle))
 
     for told in (card.training_data, card.licence, *card.limits, *card.references, card.intended_use, "0.913"):
         assert told in text

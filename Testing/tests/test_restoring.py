@@ -23,12 +23,13 @@ from TransformerSegLib.bundles.plan import (
 from TransformerSegLib.errors import Cancelled
 from TransformerSegLib.inference.discretising import AboveThreshold, discretiser
 from TransformerSegLib.inference.model_grid import ModelGrid
+from TransformerSegLib.inference.network_run import ScoreBlock
 from TransformerSegLib.inference.placement import Placement
 from TransformerSegLib.inference.preparation import prepare
 from TransformerSegLib.inference.progress import CancelToken
 from TransformerSegLib.inference.resampling import RowInterpolator
 from TransformerSegLib.inference.restoring import restore
-from TransformerSegLib.inference.sliding_window import ScoreBlock, SlidingWindow
+from TransformerSegLib.inference.sliding_window import SlidingWindow
 from TransformerSegLib.networks.registry import build
 
 from real_volumes import CT, MR, affine_of, real_volume

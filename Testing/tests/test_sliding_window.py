@@ -102,7 +102,7 @@ def test_only_what_a_coming_window_touches_is_held():
     def measure(done: int) -> None:
         held.append(sum(sums.numel() for sums in window._sums.values()))
 
-    window = SlidingWindow(pointwise(classes=4), image, plan, ON_CPU, on_windows=measure)
+    window = SlidingWindow(pointwise(classes=4), image, plan, ON_CPU, on_done=measure)
     for _ in window.blocks():
         pass
     classes, half_a_window, rows_and_a_window = 4, 16, 128 + 32
@@ -240,7 +240,7 @@ def test_a_cancel_takes_effect_within_one_window():
 
     with pytest.raises(Cancelled):
         streamed(
-            pointwise(), image_of((80, 80, 80)), WindowPlan((32, 32, 32)), on_windows=stop_at_the_third, cancel=cancel
+            pointwise(), image_of((80, 80, 80)), WindowPlan((32, 32, 32)), on_done=stop_at_the_third, cancel=cancel
         )
     assert done == [1, 2, 3]
 
@@ -271,5 +271,5 @@ def test_a_volume_with_too_few_voxels_to_repeat_is_refused_with_how_many_it_take
 
 
 def test_a_network_that_answers_in_another_size_is_refused():
-    with pytest.raises(BundleRejected, match="window"):
+    with pytest.raises(BundleRejected, match="one score for each voxel"):
         streamed(torch.nn.MaxPool3d(2), image_of((40, 40, 40)), WindowPlan((32, 32, 32)))

@@ -14,7 +14,13 @@ import numpy as np
 from TransformerSegLib.errors import NotThreeDimensional, UnreadableInput
 from TransformerSegLib.inference.c_order import c_order
 from TransformerSegLib.inference.checks import vector_voxels
-from TransformerSegLib.inference.dicom_header import damaged, number_of_frames, read_header, text_of
+from TransformerSegLib.inference.dicom_header import (
+    damaged,
+    number_of_frames,
+    origin_of,
+    read_header,
+    text_of,
+)
 from TransformerSegLib.inference.dicom_series import Series, read_series
 from TransformerSegLib.inference.names import path_for_itk, shown
 from TransformerSegLib.inference.quiet import run_quietly
@@ -95,7 +101,8 @@ def _read_slices(series: Series, name: str) -> Volume:
     reader.SetFileNames([path_for_itk(series.files[index]) for index in stack.order])
     if len({_texts(header, *_PIXEL_TYPE, *_RESCALE) for header in headers}) > 1:
         reader.SetOutputPixelType(SimpleITK.sitkFloat32)  # else all slices take the first one's type, maybe an integer
-    return Volume(_voxels(reader, series.files[0].parent), stack.affine, name, series.modality or None)
+    voxels = _voxels(reader, series.files[0].parent)
+    return Volume(voxels, stack.affine, name, series.modality or None, origin_of(headers[0]))
 
 
 def _read_frames(path: Path, header: Dataset, name: str) -> Volume:
@@ -109,7 +116,7 @@ def _read_frames(path: Path, header: Dataset, name: str) -> Volume:
     voxels = _voxels(reader, path)
     if stack.order != tuple(range(len(stack.order))):
         voxels = np.ascontiguousarray(voxels[:, :, list(stack.order)])
-    return Volume(voxels, stack.affine, name, text_of(header, "Modality") or None)
+    return Volume(voxels, stack.affine, name, text_of(header, "Modality") or None, origin_of(header))
 
 
 def _stack_of_frames(path: Path, header: Dataset, name: str) -> Stack:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from TransformerSegLib.errors import UnreadableInput
 from TransformerSegLib.inference.names import clean_name, shown
+from TransformerSegLib.inference.origin import Origin
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -23,6 +24,8 @@ NEEDED_TAGS = (
     "SeriesDescription",
     "SeriesInstanceUID",
     "SeriesNumber",
+    "PatientID",
+    "FrameOfReferenceUID",
     "ImagePositionPatient",
     "ImageOrientationPatient",
     "SamplesPerPixel",
@@ -92,6 +95,11 @@ def text_of(header: Dataset, tag: str) -> str:
     """A tag's value as text, see ``clean_name``; empty where it has none."""
     value = header.get(tag)
     return "" if value is None else clean_name(str(value))
+
+
+def origin_of(header: Dataset) -> Origin:
+    """What a header says of the series, the patient and the frame of reference."""
+    return Origin(*(text_of(header, tag) for tag in ("SeriesDescription", "PatientID", "FrameOfReferenceUID")))
 
 
 def number_of_frames(header: Dataset) -> int:

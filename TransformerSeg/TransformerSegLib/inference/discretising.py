@@ -10,6 +10,7 @@ import numpy as np
 from TransformerSegLib.bundles.card import SegmentClass
 from TransformerSegLib.bundles.plan import OutputPlan
 from TransformerSegLib.errors import ScoresNotFinite
+from TransformerSegLib.inference.layering import fewest_layers
 from TransformerSegLib.inference.progress import CancelToken
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class AboveThreshold:
     """Each voxel belongs to every class whose score is at least the threshold, so that classes may overlap.
 
     While scores come in, each class is one bit of a voxel's numbers; in the end, classes that overlap nowhere share
-    a layer.
+    a layer, so that there are as few as possible.
     """
 
     dtype = np.dtype(np.uint8)
@@ -122,7 +123,7 @@ class AboveThreshold:
 
     def layers(self, numbers: np.ndarray, cancel: CancelToken | None = None) -> tuple[np.ndarray, ...]:
         cancel = cancel or CancelToken()
-        self._layer_of = self._layering()
+        self._layer_of = fewest_layers(self._overlap)
         number = max(self._layer_of) + 1
         layers = tuple(np.zeros(numbers.shape[1:], label_dtype(self._classes)) for _ in range(number))
         for start in range(0, numbers.shape[1], ROWS_AT_A_TIME):
@@ -135,14 +136,6 @@ class AboveThreshold:
 
     def layer_of(self, position: int) -> int:
         return self._layer_of[position]
-
-    def _layering(self) -> list[int]:
-        """The layer of each class: the first in which it overlaps none of those before it (greedy colouring)."""
-        layers: list[int] = []
-        for position in range(len(self._classes)):
-            taken = {layers[other] for other in range(position) if self._overlap[position, other]}
-            layers.append(next(layer for layer in range(position + 1) if layer not in taken))
-        return layers
 
 
 def _refuse_nan(values: torch.Tensor) -> None:

@@ -31,7 +31,7 @@ def forecast_seconds(
     seconds_per_window: float | None = None,
     preset: Preset = Preset.STANDARD,
 ) -> float | None:
-    """How long the windows of a run over a volume of this shape and place will take.
+    """How long the windows, or slices, of a run over a volume of this shape and place will take.
 
     Args:
         shape: (I, J, K) of the input, after it was cut to a region.
@@ -52,7 +52,7 @@ def forecast_seconds(
     if device_name != CPU:
         return None
     network = configured(bundle.plan.network.architecture, bundle.plan.network.arguments)
-    return windows * _operations(network, bundle.plan.window.roi_size) / operations_per_second()
+    return windows * _operations(network, bundle.plan.window.size) / operations_per_second()
 
 
 @cache
@@ -67,7 +67,7 @@ def operations_per_second() -> float:
     return 2.0 * MATRIX_SIDE**3 / fastest
 
 
-def _operations(network: Architecture, roi_size: tuple[int, int, int]) -> float:
+def _operations(network: Architecture, roi_size: tuple[int, ...]) -> float:
     """In operations of a matrix product: what the forward pass over one window takes as much time as."""
     bytes_moved = network.activation_bytes(roi_size) - WORKSPACE_BYTES
     return PRODUCTS * network.operations(roi_size) + OPERATIONS_PER_BYTE * bytes_moved

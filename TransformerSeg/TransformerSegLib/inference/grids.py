@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ def bring_together(volumes: Sequence[Volume]) -> tuple[Volume, ...]:
     return (first, *(_brought_onto(first, other) for other in others))
 
 
-def check_together(volumes: Sequence[Volume]) -> None:
+def check_grids(volumes: Sequence[Volume]) -> None:
     """Whether ``bring_together`` will take these volumes; looks at their grids and at a sample of the first one.
 
     Raises:
@@ -62,7 +63,7 @@ def check_together(volumes: Sequence[Volume]) -> None:
 def _brought_onto(first: Volume, other: Volume) -> Volume:
     if _on_same_grid(first, other):
         return other
-    check_together((first, other))
+    check_grids((first, other))
     return _resampled(first, other)
 
 
@@ -116,7 +117,7 @@ def _resampled(first: Volume, other: Volume) -> Volume:
     resampler.SetOutputOrigin(origin)
     image = resampler.Execute(_itk_image(other))
     array = c_order(SimpleITK.GetArrayViewFromImage(image).transpose(2, 1, 0))
-    return Volume(array, first.affine, other.name, other.modality)
+    return replace(other, array=array, affine=first.affine)
 
 
 def _background(array: np.ndarray) -> float:

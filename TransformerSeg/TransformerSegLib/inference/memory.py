@@ -14,6 +14,7 @@ from TransformerSegLib.bundles.plan import (
     PreparationStep,
     ScaleIntensity,
     ScaleIntensityRangePercentiles,
+    SlicePlan,
     Spacing,
 )
 from TransformerSegLib.errors import OutOfMemory
@@ -22,10 +23,11 @@ from TransformerSegLib.inference.devices import CPU, Device
 from TransformerSegLib.inference.discretising import label_dtype
 from TransformerSegLib.inference.model_grid import ModelGrid
 from TransformerSegLib.inference.orientation import reorientation
+from TransformerSegLib.inference.parts import Part
 from TransformerSegLib.inference.placement import Placement
 from TransformerSegLib.inference.presets import Preset
 from TransformerSegLib.inference.sliding_window import LENGTH_OF_A_PIECE
-from TransformerSegLib.inference.windows import windows_over
+from TransformerSegLib.inference.windows import Windows, windows_over
 from TransformerSegLib.networks.registry import configured
 
 FLOAT32_BYTES = 4
@@ -41,12 +43,13 @@ class Estimate:
     """What a run will take, in bytes; beside the input volumes, which are there already.
 
     Attributes:
-        windows: how many there are.
+        windows: how many there are; slices, where the network sees these.
         weights: of the network, float32; at most.
         activations: of one window's forward pass.
-        sums: scores of the part of the image that coming windows still touch.
+        sums: scores of the part of the image that coming windows still touch; of one slice.
         image_and_labels: the resampled image, if there is one, and the labels.
         preparing: copies of the image while its intensities are measured, before any window is run.
+        part: what was counted.
     """
 
     windows: int
@@ -55,6 +58,7 @@ class Estimate:
     sums: int
     image_and_labels: int
     preparing: int = 0
+    part: Part = Part.WINDOW
 
     def on_device(self, placement: Placement) -> int:
         """Bytes on the network's device."""
@@ -69,9 +73,8 @@ class Estimate:
 
     def in_words(self, placement: Placement) -> str:
         """A sentence for people, before the run."""
-        windows = "1 window" if self.windows == 1 else f"{self.windows} windows"
         where = "" if placement.device == CPU else f" and {data_size(self.on_device(placement))} on {placement.device}"
-        return f"{windows}, about {data_size(self.on_cpu(placement))} of memory{where}."
+        return f"{self.part.counted(self.windows)}, about {data_size(self.on_cpu(placement))} of memory{where}."
 
 
 def estimate(
@@ -86,25 +89,34 @@ def estimate(
     """
     plan, card = bundle.plan, bundle.card
     grid = _model_grid(plan.preparation, shape, affine)
-    windows = windows_over(grid.shape, preset.window(plan.window))
     architecture = configured(plan.network.architecture, plan.network.arguments)
-    rows, columns, depth = windows.image_size
-    height, width, _ = windows.roi_size
-    step = windows.starts[0][1] - windows.starts[0][0] if len(windows.starts[0]) > 1 else 0
-    # Rows that the next row of windows touches again, over all columns; and the windows of one column, whole.
-    live = min(height - step + LENGTH_OF_A_PIECE, rows) * columns + min(step, rows) * min(width, columns)
+    if isinstance(plan.window, SlicePlan):
+        parts, live = grid.shape[0], math.prod(grid.shape[1:])
+    else:
+        windows = windows_over(grid.shape, preset.window(plan.window))
+        parts, live = len(windows), _live(windows)
     image = len(card.inputs) * math.prod(grid.shape) * FLOAT32_BYTES
     resampled = 0 if grid.resampled is None else image
     layers = 1 if plan.output.threshold is None else -(-len(card.classes) // 8) + min(len(card.classes), USUAL_LAYERS)
     copies = max((_copies(step) for step in plan.preparation), default=0)
     return Estimate(
-        windows=len(windows),
+        windows=parts,
         weights=bundle.weights.stat().st_size * HALF_PRECISION_FACTOR,
-        activations=architecture.activation_bytes(windows.roi_size),
-        sums=architecture.out_channels * live * depth * FLOAT32_BYTES,
+        activations=architecture.activation_bytes(plan.window.size),
+        sums=architecture.out_channels * live * FLOAT32_BYTES,
         image_and_labels=resampled + layers * math.prod(shape) * label_dtype(card.classes).itemsize,
         preparing=resampled + round(copies * image),
+        part=Part.of(plan.window),
     )
+
+
+def _live(windows: Windows) -> int:
+    """Voxels whose sums are held: those of the rows that the next row of windows touches again, over all columns;
+    and those of the windows of one column, whole."""
+    rows, columns, depth = windows.image_size
+    height, width, _ = windows.roi_size
+    step = windows.starts[0][1] - windows.starts[0][0] if len(windows.starts[0]) > 1 else 0
+    return (min(height - step + LENGTH_OF_A_PIECE, rows) * columns + min(step, rows) * min(width, columns)) * depth
 
 
 def fitting(needed: Estimate, placement: Placement, device: Device, computer: Device) -> list[Placement]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from TransformerSegLib.errors import OutOfMemory
 from TransformerSegLib.inference.devices import CPU
+from TransformerSegLib.inference.parts import Part
 
 # What torch's allocators say: CUDA and its libraries, Apple's MPS, the CPU on Linux, macOS and Windows.
 _SAYINGS = (
@@ -19,12 +20,12 @@ _SAYINGS = (
 
 @dataclass(frozen=True)
 class Placement:
-    """Where windows are run and their scores added up.
+    """Where windows, or slices, are run and their scores added up.
 
     Attributes:
         device: of the network, as torch names it ("cuda:0", "mps", "cpu").
         accumulate_on: the device on which scores are added up.
-        batch_size: windows a forward pass.
+        batch_size: windows, or slices, a forward pass.
     """
 
     device: str
@@ -41,14 +42,14 @@ class Placement:
             return replace(self, device=CPU)
         return None
 
-    def told_from(self, before: Placement) -> str:
+    def told_from(self, before: Placement, part: Part = Part.WINDOW) -> str:
         """A sentence for the user on how this differs from what was tried before."""
         if self.device != before.device:
             return f"The memory of {before.device} does not suffice: going on with the CPU, which is slower."
         if self.accumulate_on != before.accumulate_on:
             return f"The memory of {before.device} does not suffice: adding up the scores in the computer's memory."
-        windows = "window" if self.batch_size == 1 else "windows"
-        return f"The memory of {before.device} does not suffice: {self.batch_size} {windows} at a time from here on."
+        batch = part.counted(self.batch_size)
+        return f"The memory of {before.device} does not suffice: {batch} at a time from here on."
 
 
 def is_out_of_memory(error: BaseException) -> bool:

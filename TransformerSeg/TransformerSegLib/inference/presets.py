@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import Enum
 
-from TransformerSegLib.bundles.plan import WindowPlan
+from TransformerSegLib.bundles.plan import SlicePlan, WindowPlan
 
 
 class Preset(Enum):
@@ -29,9 +29,12 @@ class Preset(Enum):
         """A sentence for people."""
         return _EXPLANATIONS[self]
 
-    def window(self, plan: WindowPlan) -> WindowPlan:
-        """The plan with this preset's overlap. FAST never overlaps more than the model's own, and BEST never less."""
-        if self.overlap is None:
+    def window(self, plan: WindowPlan | SlicePlan) -> WindowPlan | SlicePlan:
+        """The plan with this preset's overlap. FAST never overlaps more than the model's own, and BEST never less.
+
+        Slices do not overlap, and are the same with every preset.
+        """
+        if self.overlap is None or isinstance(plan, SlicePlan):
             return plan
         bound = min if self is Preset.FAST else max
         return replace(plan, overlap=tuple(bound(own, self.overlap) for own in plan.overlap))
@@ -43,6 +46,8 @@ _TITLES = {Preset.STANDARD: "Standard", Preset.FAST: "Fast", Preset.BEST: "Best"
 
 _EXPLANATIONS = {
     Preset.STANDARD: "Windows overlap as the model's makers chose it.",
-    Preset.FAST: "Windows overlap by a quarter at most: quicker, and less exact where windows meet.",
-    Preset.BEST: "Windows overlap by five eighths at least: several times slower, and smoother where windows meet.",
+    Preset.FAST: "Windows overlap by a quarter at most: quicker, and less exact where windows meet. "
+    "Models that work slice by slice stay as they are.",
+    Preset.BEST: "Windows overlap by five eighths at least: several times slower, and smoother where windows meet. "
+    "Models that work slice by slice stay as they are.",
 }

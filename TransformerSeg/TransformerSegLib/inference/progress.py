@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from enum import Enum
 
 from TransformerSegLib.errors import Cancelled
+from TransformerSegLib.inference.parts import Part
 
 
 class Stage(Enum):
-    """The stages of a run, in their order."""
+    """The stages of a run, in their order; and, outside of runs, a model on its way to or from this computer."""
 
     LOAD = "Loading the model"
     PREPARE = "Preparing"
     SEGMENT = "Segmenting"
     RESTORE = "Restoring"
+    TRANSFER = "Transferring"
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,13 @@ class Progress:
 
     Attributes:
         stage: what is being done.
-        done: steps of this stage that are finished; for ``Stage.SEGMENT``: windows.
+        done: steps of this stage that are finished; for ``Stage.SEGMENT``: windows, or slices;
+            for ``Stage.TRANSFER``: bytes.
         total: steps of this stage; 0 where it is not known.
-        seconds_left: until all windows are run, estimated; None while that cannot be told, and while what comes
+        seconds_left: until all of them are run, estimated; None while that cannot be told, and while what comes
             after them is still to be done; 0 at the end of the run.
         note: a sentence that the user should read once (a fallback to less memory, say), or an empty string.
+        part: what is counted in ``Stage.SEGMENT``.
     """
 
     stage: Stage
@@ -38,19 +42,20 @@ class Progress:
     total: int
     seconds_left: float | None = None
     note: str = ""
+    part: Part = Part.WINDOW
 
 
 OnProgress = Callable[[Progress], None]
 
 
 class Pace:
-    """How long the windows that are left will take.
+    """How long the windows, or slices, that are left will take.
 
     Args:
-        total: all windows of the run.
+        total: all of the run.
 
     Attributes:
-        done: windows that are finished.
+        done: those that are finished.
     """
 
     def __init__(self, total: int) -> None:
@@ -63,7 +68,7 @@ class Pace:
         self._done_before, self._since = self.done, time.monotonic()
 
     def seconds_left(self, done: int) -> float | None:
-        """Estimated when another few windows are finished; None after the last one, since work other than theirs
+        """Estimated when another few are finished; None after the last one, since work other than theirs
         may follow."""
         self.done = done
         if done == self.total:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -68,7 +68,7 @@ class Crop:
                 why="there is nothing to segment",
                 remedy="Move it onto the anatomy",
             )
-        return Volume(array, affine, volume.name, volume.modality)
+        return replace(volume, array=array, affine=affine)
 
 
 @dataclass(frozen=True, eq=False)

@@ -54,11 +54,12 @@ class AxisMap:
         shape = [1] * source.ndim
         shape[axis] = -1
         weight = torch.as_tensor(self.weight[targets], dtype=source.dtype, device=source.device).reshape(shape)
-        lower = _take(source, self.lower[targets] - origin, axis)
-        return torch.lerp(lower, _take(source, self.upper[targets] - origin, axis), weight)
+        lower = taken(source, self.lower[targets] - origin, axis)
+        return torch.lerp(lower, taken(source, self.upper[targets] - origin, axis), weight)
 
 
-def _take(source: torch.Tensor, indices: np.ndarray, axis: int) -> torch.Tensor:
+def taken(source: torch.Tensor, indices: np.ndarray, axis: int) -> torch.Tensor:
+    """Those of a tensor's slices along an axis, in that order: a copy, where the tensor is."""
     import torch
 
     if source.device.type == "cpu":  # ten times faster than index_select along the last axis

@@ -11,10 +11,10 @@ import numpy as np
 from TransformerSegLib.bundles.plan import Activation, OutputPlan
 from TransformerSegLib.inference.discretising import Discretiser
 from TransformerSegLib.inference.model_grid import ModelGrid
+from TransformerSegLib.inference.network_run import ScoreBlock
 from TransformerSegLib.inference.placement import is_out_of_memory
 from TransformerSegLib.inference.progress import CancelToken
 from TransformerSegLib.inference.resampling import RowInterpolator, nearest_indices, row_positions
-from TransformerSegLib.inference.sliding_window import ScoreBlock
 
 if TYPE_CHECKING:
     import torch

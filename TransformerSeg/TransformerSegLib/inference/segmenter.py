@@ -16,7 +16,9 @@ import numpy as np
 from TransformerSegLib import __version__
 from TransformerSegLib.bundles.bundle import Bundle
 from TransformerSegLib.bundles.card import Card
+from TransformerSegLib.bundles.plan import SlicePlan
 from TransformerSegLib.errors import FieldOfViewMismatch, InputMismatch
+from TransformerSegLib.inference.belonging import check_together, frame_of_reference_findings
 from TransformerSegLib.inference.checks import (
     check_against_card,
     check_number_of_inputs,
@@ -27,6 +29,8 @@ from TransformerSegLib.inference.devices import AUTO, CPU, choose_device
 from TransformerSegLib.inference.discretising import Discretiser, discretiser, voxels_of_labels
 from TransformerSegLib.inference.grids import bring_together
 from TransformerSegLib.inference.memory import Estimate, estimate, fitting
+from TransformerSegLib.inference.network_run import ScoreBlock
+from TransformerSegLib.inference.parts import Part
 from TransformerSegLib.inference.placement import Placement, is_out_of_memory, nothing_smaller
 from TransformerSegLib.inference.preparation import PreparedImage, prepare
 from TransformerSegLib.inference.presets import Preset
@@ -34,7 +38,8 @@ from TransformerSegLib.inference.progress import CancelToken, OnProgress, Pace, 
 from TransformerSegLib.inference.region import Crop, Region
 from TransformerSegLib.inference.restoring import restore
 from TransformerSegLib.inference.segmentation import Segment, Segmentation
-from TransformerSegLib.inference.sliding_window import ScoreBlock, SlidingWindow
+from TransformerSegLib.inference.slices import SliceRun
+from TransformerSegLib.inference.sliding_window import SlidingWindow
 from TransformerSegLib.inference.volume import Volume
 
 if TYPE_CHECKING:
@@ -50,8 +55,8 @@ class SegmentOptions:
     Attributes:
         accept_mismatch: segment although the input is outside what the model's card allows.
         region: segment only inside it; None: the whole volume.
-        batch_size: windows a forward pass; None: what the bundle says.
-        preset: how much the windows overlap.
+        batch_size: windows, or slices, a forward pass; None: what the bundle says.
+        preset: how much the windows overlap; slices do not.
 
     Raises:
         ValueError: the batch size is less than 1.
@@ -64,7 +69,7 @@ class SegmentOptions:
 
     def __post_init__(self) -> None:
         if self.batch_size is not None and self.batch_size < 1:
-            raise ValueError(f"a batch holds at least one window, not {self.batch_size}")
+            raise ValueError(f"a batch holds at least one window or slice, not {self.batch_size}")
 
 
 class Segmenter:
@@ -146,6 +151,7 @@ class Segmenter:
             cancel.raise_if_cancelled()
             check_volume(volume)
         cancel.raise_if_cancelled()
+        check_together(volumes)
         together = bring_together(volumes)
         cancel.raise_if_cancelled()
         crop = self.options.region.crop(together[0]) if self.options.region else None
@@ -164,7 +170,7 @@ class Segmenter:
         run.needed = estimate(self.bundle, volume.array.shape, volume.affine, self.options.preset)
         steps = fitting(run.needed, Placement(device.name, device.name, batch_size), device, computer)
         for before, after in pairwise(steps):
-            run.note(Stage.LOAD, after.told_from(before))
+            run.note(Stage.LOAD, after.told_from(before, run.part))
         run.tell(Stage.LOAD, 0, 1, note=run.needed.in_words(steps[-1]))
         return steps[-1]
 
@@ -183,13 +189,13 @@ class _SharedNetwork:
 
 
 def _mismatches(given: Sequence[Volume], cut: Sequence[Volume], card: Card) -> list[InputMismatch]:
-    """What does not fit the card: of the volumes as they were given, but of their size as it was cut.
+    """What does not fit: the volumes each other; and the card, as they were given, but of their size as it was cut.
 
     (A region may hold neither air nor bone, and would not be known for CT; resampled inputs have another's spacing.)
     """
     of_given = [finding for finding in check_against_card(given, card) if not isinstance(finding, FieldOfViewMismatch)]
     of_cut = [finding for finding in check_against_card(cut, card) if isinstance(finding, FieldOfViewMismatch)]
-    return of_given + of_cut
+    return frame_of_reference_findings(given) + of_given + of_cut
 
 
 class _Run:
@@ -200,6 +206,7 @@ class _Run:
         self._bundle = bundle
         self._options = options
         self._window = options.preset.window(bundle.plan.window)
+        self.part = Part.of(self._window)
         self._on_progress = on_progress
         self._started = time.monotonic()
         self._notes: list[str] = []
@@ -208,7 +215,7 @@ class _Run:
         self._discretiser: Discretiser = discretiser(bundle.plan.output, bundle.card.classes)
 
     def tell(self, stage: Stage, done: int, total: int, seconds_left: float | None = None, note: str = "") -> None:
-        self._on_progress(Progress(stage, done, total, seconds_left, note))
+        self._on_progress(Progress(stage, done, total, seconds_left, note, self.part))
 
     def note(self, stage: Stage, sentence: str, done: int = 0, total: int = 0) -> None:
         self._notes.append(sentence)
@@ -228,29 +235,26 @@ class _Run:
         return self._discretiser.layers(numbers, self.cancel)
 
     def _blocks(self, network: torch.nn.Module, image: PreparedImage, placement: Placement) -> Iterator[ScoreBlock]:
-        """The windows run, and that told. When all scores are handed out, only restoring is left."""
+        """The network run, and that told. When all scores are handed out, only restoring is left."""
         self._placement = placement
 
-        def on_windows(done: int) -> None:
+        def on_done(done: int) -> None:
             self.tell(Stage.SEGMENT, done, pace.total, pace.seconds_left(done))
 
         def on_smaller(before: Placement, after: Placement) -> None:
             self._placement = after
             pace.restart()
-            self.note(Stage.SEGMENT, after.told_from(before), pace.done, pace.total)
+            self.note(Stage.SEGMENT, after.told_from(before, self.part), pace.done, pace.total)
 
-        windows = SlidingWindow(
-            network,
-            image,
-            self._window,
-            placement,
-            on_windows=on_windows,
-            on_smaller=on_smaller,
-            cancel=self.cancel,
-        )
-        pace = Pace(len(windows.windows))
+        told = {"on_done": on_done, "on_smaller": on_smaller, "cancel": self.cancel}
+        if isinstance(self._window, SlicePlan):
+            output = self._bundle.plan.output
+            parts = SliceRun(network, image, self._window, output, placement, **told)
+        else:
+            parts = SlidingWindow(network, image, self._window, placement, **told)
+        pace = Pace(len(parts))
         self.tell(Stage.SEGMENT, 0, pace.total)
-        yield from windows.blocks()
+        yield from parts.blocks()
         self.tell(Stage.RESTORE, 0, 1)
 
     def segmentation(
@@ -281,8 +285,14 @@ class _Run:
             self._provenance(volumes, mismatches),
         )
 
+    def _window_options(self) -> dict[str, object]:
+        window = self._window
+        if isinstance(window, SlicePlan):
+            return {"slices": self._bundle.plan.slices, "size": list(window.size)}
+        return {"window": list(window.size), "overlap": list(window.overlap), "weighting": window.weighting.value}
+
     def _provenance(self, volumes: Sequence[Volume], mismatches: Sequence[InputMismatch]) -> dict[str, object]:
-        card, window, region = self._bundle.card, self._window, self._options.region
+        card, region = self._bundle.card, self._options.region
         placement = self._placement
         return {
             "model": card.name,
@@ -294,15 +304,13 @@ class _Run:
             "options": {
                 "preset": self._options.preset.value,
                 "batch_size": placement.batch_size,
-                "window": list(window.roi_size),
-                "overlap": list(window.overlap),
-                "weighting": window.weighting.value,
+                **self._window_options(),
                 "accept_mismatch": self._options.accept_mismatch,
                 "region": None if region is None else {name: value.tolist() for name, value in vars(region).items()},
             },
             "mismatches": [finding.what for finding in mismatches],
             "notes": list(self._notes),
-            "windows": self.needed.windows,
+            self.part.plural: self.needed.windows,
             "estimated_memory_bytes": self.needed.on_cpu(placement),
             "versions": {
                 "transformerseg": __version__,

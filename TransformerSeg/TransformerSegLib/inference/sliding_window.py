@@ -8,17 +8,14 @@ coming window still touches.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from TransformerSegLib.bundles.plan import WindowPlan
-from TransformerSegLib.errors import BundleRejected
-from TransformerSegLib.inference.placement import Placement, is_out_of_memory, nothing_smaller
+from TransformerSegLib.inference.network_run import NetworkRun, ScoreBlock
+from TransformerSegLib.inference.placement import Placement
 from TransformerSegLib.inference.preparation import PreparedImage
-from TransformerSegLib.inference.progress import CancelToken
 from TransformerSegLib.inference.windows import importance, overlap_of, summed_importance, windows_over
 
 if TYPE_CHECKING:
@@ -26,22 +23,6 @@ if TYPE_CHECKING:
 
 LENGTH_OF_A_PIECE = 16
 """Most rows, and columns, whose sums are held and finished together."""
-
-Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, eq=False)
-class ScoreBlock:
-    """Finished scores of a part of the image.
-
-    Attributes:
-        rows, columns: which part, along the first and second axis; it is whole along the third.
-        scores: (classes, rows, columns, depth), float32.
-    """
-
-    rows: slice
-    columns: slice
-    scores: torch.Tensor
 
 
 def _cut(starts: tuple[int, ...], size: int) -> list[slice]:
@@ -59,14 +40,8 @@ def _touched(pieces: list[slice], start: int, length: int) -> list[tuple[int, tu
     return [(n, shared) for n, shared in meeting if shared is not None]
 
 
-class SlidingWindow:
-    """One run of a network over an image.
-
-    Args:
-        network: (B, C, *roi) float32 → (B, classes, *roi); it is moved to where it fits.
-        on_windows: told after every batch how many windows are done.
-        on_smaller: told when memory ran out and the run goes on with less: from where, to where.
-    """
+class SlidingWindow(NetworkRun):
+    """A three-dimensional network run over windows of an image; ``arguments`` are those of every ``NetworkRun``."""
 
     def __init__(
         self,
@@ -74,19 +49,11 @@ class SlidingWindow:
         image: PreparedImage,
         plan: WindowPlan,
         placement: Placement,
-        *,
-        on_windows: Callable[[int], None] = lambda done: None,
-        on_smaller: Callable[[Placement, Placement], None] = lambda before, after: None,
-        cancel: CancelToken | None = None,
+        **arguments,
     ) -> None:
+        super().__init__(network, image, placement, **arguments)
         self.windows = windows_over(image.shape, plan)
-        self.placement = placement
-        self._network = network
-        self._image = image
         self._plan = plan
-        self._on_windows = on_windows
-        self._on_smaller = on_smaller
-        self._cancel = cancel or CancelToken()
         self._weights: torch.Tensor | None = None
         # The image's columns in pieces along its first two axes; a piece has sums from its first window to its last.
         self._rows, self._columns = (
@@ -94,14 +61,10 @@ class SlidingWindow:
         )
         self._sums: dict[tuple[int, int], torch.Tensor] = {}  # (classes, rows, columns, depth)
 
-    def blocks(self) -> Iterator[ScoreBlock]:
-        """Run the windows; give the image's scores block by block, rows rising, and columns within rows.
+    def __len__(self) -> int:
+        return len(self.windows)
 
-        Raises:
-            BundleRejected: the network's output is not of its window's size.
-            OutOfMemory: after every fallback.
-            Cancelled: on the token's demand, between any two layers of the network.
-        """
+    def blocks(self) -> Iterator[ScoreBlock]:
         self._with_the_memory_there_is(self._move_in)
         corners, done = self.windows.corners(), 0
         while done < len(corners):
@@ -114,46 +77,20 @@ class SlidingWindow:
                     yield from self._finished(corner)
             done += len(batch)
             del batch, scores
-            self._on_windows(done)
-
-    def _with_the_memory_there_is(self, work: Callable[[], Result]) -> Result:
-        while True:
-            try:
-                return work()
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                smaller = self.placement.smaller()
-                if smaller is None:
-                    raise nothing_smaller() from error
-            self._go_on_with(smaller)  # outside of "except", whose traceback keeps what did not fit alive
+            self._on_done(done)
 
     def _move_in(self) -> None:
-        """The network and the weights onto the device."""
-        self._network.to(self.placement.device)
+        super()._move_in()
         self._weights = importance(self._plan, self.windows, self.placement.device)
 
     def _go_on_with(self, placement: Placement) -> None:
-        before, self.placement = self.placement, placement
-        self._on_smaller(before, placement)
+        super()._go_on_with(placement)
         self._sums = {piece: sums.to(placement.accumulate_on) for piece, sums in self._sums.items()}
-        if placement.device != before.device:
-            self._network.to(placement.device)
-            self._weights = None if self._weights is None else self._weights.to(placement.device)
+        self._weights = None if self._weights is None else self._weights.to(placement.device)
 
     def _scores(self, corners: list[tuple[int, int, int]]) -> torch.Tensor:
         """(B, classes, *roi): the scores of the first few of these windows, weighted; as many as a batch takes."""
-        import torch
-
-        batch = [self._window(corner) for corner in corners[: self.placement.batch_size]]
-        with torch.no_grad(), _asking_between_layers(self._cancel, self._network):
-            scores = self._network(torch.stack(batch).to(self.placement.device))
-        if not isinstance(scores, torch.Tensor) or scores.shape[2:] != self.windows.roi_size:
-            raise BundleRejected(
-                "The model's network does not answer with one score for each voxel of its window",
-                why="its scores cannot be laid onto the volume",
-                remedy="Check network_def and the inferer's roi_size in the bundle's configs/inference.json",
-            )
+        scores = self._answer([self._window(corner) for corner in corners[: self.placement.batch_size]])
         return scores if self._weights is None else scores.mul_(self._weights)
 
     def _window(self, corner: tuple[int, int, int]) -> torch.Tensor:
@@ -214,18 +151,3 @@ class SlidingWindow:
     def _divide(self, piece: tuple[int, int], rows: slice, columns: slice) -> None:
         sums = self._sums[piece]
         sums /= summed_importance(self.windows, self._weights, rows, columns, sums.device)
-
-
-@contextmanager
-def _asking_between_layers(cancel: CancelToken, network: torch.nn.Module) -> Iterator[None]:
-    """A batch of many windows takes long: it is left where it is when the run is cancelled."""
-
-    def ask(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        cancel.raise_if_cancelled()
-
-    hooks = [module.register_forward_pre_hook(ask) for module in network.modules()]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from TransformerSegLib.inference.origin import UNKNOWN, Origin
+
 
 @dataclass(frozen=True, eq=False)
 class Volume:
@@ -17,6 +19,7 @@ class Volume:
         affine: 4×4, float64; maps (i, j, k, 1), voxel centres, to millimetres in RAS (right, anterior, superior).
         name: what a person calls it: the file's name, or the node's.
         modality: "CT", "MR", …, as DICOM writes it; None where nothing tells it.
+        origin: the series, the patient and the frame of reference, as far as DICOM tells them.
 
     Example:
         >>> volume = Volume(np.zeros((4, 5, 6), np.int16), np.diag([1.0, 1.0, 2.5, 1.0]), "head")
@@ -28,6 +31,7 @@ class Volume:
     affine: np.ndarray
     name: str
     modality: str | None = None
+    origin: Origin = UNKNOWN
 
     @property
     def spacing(self) -> tuple[float, float, float]:

@@ -15,6 +15,7 @@ from TransformerSegLib.errors import (
     EmptyVolume,
     FieldOfViewMismatch,
     FieldOfViewTooLarge,
+    FrameOfReferenceMismatch,
     InputMismatch,
     ModalityMismatch,
     SpacingMismatch,
@@ -96,17 +97,20 @@ def check_inputs(request: Request, card: Card) -> InputCheck:
 
 
 def _checked(request: Request, card: Card) -> InputCheck:
+    from TransformerSegLib.inference.belonging import check_identities
     from TransformerSegLib.inference.checks import check_number_of_inputs
-    from TransformerSegLib.inference.grids import check_together
+    from TransformerSegLib.inference.grids import check_grids
     from TransformerSegLib.scene.inputs import glance
     from TransformerSegLib.scene.target import check_target
 
     check_number_of_inputs(request.volumes, card)
+    _check_chosen_once(request)
     volumes = [glance(node) for node in request.volumes]
     for volume in volumes:
         _check_sampled(volume)
+    check_identities(volumes)
     if len({node.GetTransformNodeID() for node in request.volumes}) == 1:
-        check_together(volumes)
+        check_grids(volumes)
     if request.target is not None:
         check_target(request.target, request.volumes[0])
     box = region_box(request, volumes[0])
@@ -190,9 +194,10 @@ def _sampled(volume: Volume) -> Volume:
 def _findings(request: Request, volumes: Sequence[Volume], box: Box | None, card: Card) -> list[InputMismatch]:
     """What does not fit: of the volumes as they are, but of their size as the region cuts it. (A region may hold
     neither air nor bone, and would not be known for CT.)"""
+    from TransformerSegLib.inference.belonging import frame_of_reference_findings
     from TransformerSegLib.inference.checks import check_against_card
 
-    findings = []
+    findings: list[InputMismatch] = [*frame_of_reference_findings(volumes)]
     for volume in volumes:
         of_intensities = check_against_card([_sampled(volume)], card)
         of_header = check_against_card([replace(volume, modality=card.requirements.modality)], card)
@@ -201,20 +206,20 @@ def _findings(request: Request, volumes: Sequence[Volume], box: Box | None, card
     shown = volumes[0] if box is None else replace(volumes[0], array=volumes[0].array[box])
     of_size = check_against_card([replace(shown, modality=card.requirements.modality)], card)
     findings += [finding for finding in of_size if isinstance(finding, FieldOfViewMismatch)]
-    return findings + _chosen_twice(request)
+    return findings
 
 
-def _chosen_twice(request: Request) -> list[InputMismatch]:
-    ids = [node.GetID() for node in request.volumes]
-    twice = {node.GetName() for node in request.volumes if ids.count(node.GetID()) > 1}
-    return [
-        InputMismatch(
-            _("“{name}” is chosen for more than one input").format(name=name),
-            why=_("each input of the model is another image of the patient"),
-            remedy="",
-        )
-        for name in sorted(twice)
-    ]
+def _check_chosen_once(request: Request) -> None:
+    """Raises:
+    SameVolumeTwice: a volume is chosen for two inputs.
+    """
+    from TransformerSegLib.inference.belonging import given_twice
+
+    seen = set()
+    for node in request.volumes:
+        if node.GetID() in seen:
+            raise given_twice(node.GetName())
+        seen.add(node.GetID())
 
 
 def _as_one(findings: Sequence[InputMismatch]) -> InputMismatch:
@@ -233,11 +238,13 @@ def _line(volumes: Sequence[Volume], box: Box | None, findings: Sequence[InputMi
     if not findings:
         return _("{volume}: fits").format(volume=kind)
     wanted = _wanted(findings, card)
+    frames = [finding.what for finding in findings if isinstance(finding, FrameOfReferenceMismatch)]
     if not wanted:
-        return findings[0].what
+        return "; ".join(frames)
     if len(findings) == 1 and isinstance(findings[0], ModalityMismatch) and volumes[0].modality is not None:
         kind = volumes[0].modality
-    return _("{volume}, but this model was trained on {wanted}").format(volume=kind, wanted=wanted)
+    line = _("{volume}, but this model was trained on {wanted}").format(volume=kind, wanted=wanted)
+    return "; ".join([line, *frames])
 
 
 def _kinds(volumes: Sequence[Volume], card: Card) -> str:

@@ -29,6 +29,7 @@ class InputFilling:
         self._parameters = parameters
         self._session = session
         self._filled: dict[str, str] = {}  # channel → id of the node that was filled in
+        self._confirmed: dict[str, str] = {}  # those of them that a person saw and let stand
         self._left_empty: set[str] = set()
         self._seen: set[str] = set()  # ids of the volumes that were there the last time
 
@@ -43,6 +44,19 @@ class InputFilling:
             if node is not before.get(name):
                 self._filled.pop(name, None)
         self._parameters.inputs = {**before, **nodes}
+        self.confirm()
+
+    def confirm(self) -> None:
+        """A person has seen what was filled in, and lets it stand."""
+        self._confirmed = dict(self._filled)
+
+    def told_by_name(self, model: ModelSummary | None) -> dict[str, bool]:
+        """The channels of a model with several that were filled in by the volumes' names: name → confirmed."""
+        if model is None or len(model.inputs) == 1:
+            return {}
+        return {
+            name: self._confirmed.get(name) == self._filled[name] for name in model.inputs if name in self._filled
+        }
 
     def fill_again(self) -> None:
         """Propose anew what was filled in before: another volume may be shown now."""
@@ -54,7 +68,7 @@ class InputFilling:
     def fill(self, model: ModelSummary | None) -> None:
         """Fill in the channels of the model that are empty and that no person left empty."""
         self._notice_new_volumes()
-        if model is None or model.fault:
+        if model is None or model.fault or not model.on_disk:
             return
         inputs = self._parameters.inputs
         empty = [name for name in model.inputs if name not in inputs and name not in self._left_empty]

@@ -79,6 +79,23 @@ class InputSection:
         finally:
             self._filling = False
 
+    def show_told_by_name(self, confirmed: Mapping[str, bool]) -> None:
+        """How the volumes came into the selectors, for a person to check.
+
+        Args:
+            confirmed: the channels that were filled in by the names of volumes, and whether a person let that stand.
+        """
+        label = self._ui.assignmentLabel
+        label.visible = bool(confirmed)
+        open_ones = [name for name, seen in confirmed.items() if not seen]
+        if not open_ones:
+            label.text = f"{sign(GOOD)} {_('Assigned by name, confirmed')}"
+        elif len(open_ones) == len(self._selectors):
+            label.text = f"{sign(DOUBTFUL)} {_('Assigned by name: please check')}"
+        else:
+            words = _("{names} assigned by name: please check").format(names=", ".join(open_ones))
+            label.text = f"{sign(DOUBTFUL)} {escaped(words)}"
+
     def show_scene(self, has_volumes: bool) -> None:
         """Without a volume in the scene, say how to get one, and nothing else."""
         self._ui.emptyBox.visible = not has_volumes

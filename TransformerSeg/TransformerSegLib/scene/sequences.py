@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import slicer
 from slicer.util import NodeModify
@@ -67,7 +67,7 @@ def frame_volume(frames: Frames, index: int) -> Volume:
     if not 0 <= index < frames.count:
         raise IndexError(f"frame {index} of {frames.count}")
     volume = volume_from_node(frames.sequence.GetNthDataNode(index))
-    return Volume(volume.array, volume.affine, f"{frames.volume_node.GetName()} {index + 1}", volume.modality)
+    return replace(volume, name=f"{frames.volume_node.GetName()} {index + 1}")
 
 
 def add_frame(

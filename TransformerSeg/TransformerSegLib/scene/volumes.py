@@ -15,12 +15,7 @@ from vtkmodules.vtkCommonTransforms import vtkGeneralTransform, vtkTransform
 from TransformerSegLib.errors import EmptyVolume, GridMismatch, VectorVoxels
 from TransformerSegLib.export.label_layer import reversed_axes
 from TransformerSegLib.inference.volume import Volume
-
-# The DICOM codes by which Slicer's DICOM import notes what the voxels measure.
-_MODALITY_OF_QUANTITY = {("DCM", "112031"): "CT", ("DCM", "110852"): "MR"}
-
-_MODALITY_TAG = "0008,0060"
-_INSTANCES_ATTRIBUTE = "DICOM.instanceUIDs"
+from TransformerSegLib.scene.dicom_values import modality_attribute, modality_of, origin_of
 
 # Those of which Slicer's scene writer saves voxels.
 _INTEGER_TYPES = (np.uint8, np.int16, np.uint16, np.int32, np.uint32)
@@ -39,7 +34,8 @@ def volume_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
         VectorVoxels: several values per voxel.
     """
     check_has_voxels(node)
-    return Volume(reversed_axes(voxels(node.GetImageData())), volume_affine(node), node.GetName(), modality_of(node))
+    array = reversed_axes(voxels(node.GetImageData()))
+    return Volume(array, volume_affine(node), node.GetName(), modality_of(node), origin_of(node))
 
 
 def volumes_from_nodes(nodes: Sequence[slicer.vtkMRMLScalarVolumeNode]) -> tuple[Volume, ...]:
@@ -74,7 +70,7 @@ def add_volume_node(scene: slicer.vtkMRMLScene, volume: Volume) -> slicer.vtkMRM
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     item = hierarchy_item(hierarchy, node)
     if volume.modality is not None:
-        hierarchy.SetItemAttribute(item, _modality_attribute(), volume.modality)
+        hierarchy.SetItemAttribute(item, modality_attribute(), volume.modality)
     return node
 
 
@@ -130,34 +126,6 @@ def hierarchy_item(hierarchy: slicer.vtkMRMLSubjectHierarchyNode, node: slicer.v
     return item
 
 
-def modality_of(node: slicer.vtkMRMLScalarVolumeNode) -> str | None:
-    """What DICOM calls it, "CT" or "MR", …; None where nothing tells.
-
-    By the subject hierarchy, else Slicer's DICOM database, else what Slicer noted of the voxels.
-    """
-    return dicom_value(node, _modality_attribute(), _MODALITY_TAG) or _modality_of_quantity(node)
-
-
-def dicom_value(node: slicer.vtkMRMLScalarVolumeNode, hierarchy_attribute: str, tag: str) -> str | None:
-    """What DICOM says of the series from which a volume was loaded; None where nothing does.
-
-    Args:
-        hierarchy_attribute: under which the subject hierarchy notes it.
-        tag: under which Slicer's DICOM database has it: "0008,0060". (Outside of the application there is none.)
-    """
-    if node.GetScene() is not None:
-        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(node.GetScene())
-        item = hierarchy.GetItemByDataNode(node)  # 0: a volume that was only just added has none
-        value = hierarchy.GetItemAttribute(item, hierarchy_attribute) if item else None
-        if value:
-            return value
-    instances = (node.GetAttribute(_INSTANCES_ATTRIBUTE) or "").split()
-    database = getattr(slicer, "dicomDatabase", None)
-    if not instances or database is None:
-        return None
-    return (database.instanceValue(instances[0], tag) or "").strip() or None
-
-
 def _storable(array: np.ndarray) -> np.ndarray:
     """The array itself if Slicer stores its type, else a converted copy."""
     if array.dtype in _STORED_TYPES:
@@ -183,14 +151,3 @@ def _between(node: slicer.vtkMRMLScalarVolumeNode, reference: slicer.vtkMRMLScal
             remedy="Resample one of them onto the other's grid, with the module Resample Scalar/Vector/DWI Volume",
         )
     return numpy_matrix(linear.GetMatrix())
-
-
-def _modality_of_quantity(node: slicer.vtkMRMLScalarVolumeNode) -> str | None:
-    quantity = node.GetVoxelValueQuantity()
-    if quantity is None:
-        return None
-    return _MODALITY_OF_QUANTITY.get((quantity.GetCodingSchemeDesignator(), quantity.GetCodeValue()))
-
-
-def _modality_attribute() -> str:
-    return slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMSeriesModalityAttributeName()

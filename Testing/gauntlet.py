@@ -1,0 +1,133 @@
+"""Sends every hostile file through every door that a user has, in one process that is watched.
+
+``python Testing/gauntlet.py FOLDER`` prints, as JSON, what each said at each door, and what Python's audit hook saw
+that no reading of a model should do. The process has little memory to spare.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import resource
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from TransformerSegLib import cli
+from TransformerSegLib.bundles.library import ModelLibrary
+from TransformerSegLib.bundles.reading import read_bundle
+from TransformerSegLib.errors import BundleRejected
+from TransformerSegLib.resources import resources_folder
+
+from hostile import Hostile, read_manifest
+
+SAMPLE = resources_folder() / "SampleData" / "hippocampus_297.nii.gz"
+
+MEMORY_TO_SPARE = 1024**3
+"""Address space beyond what torch and MONAI take."""
+
+RUNNING = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "os.startfile", "pty.spawn")
+RUNNING += ("subprocess.Popen", "exec", "socket.connect", "socket.bind", "socket.getaddrinfo", "urllib.Request")
+RUNNING += ("pickle.find_class", "ctypes.dlopen", "code.__new__", "webbrowser.open", "marshal.loads")
+"""Events that mean that something is run, built or called that lay in a file, or that the network is spoken to."""
+
+CHANGING = ("os.mkdir", "os.rename", "os.link", "os.symlink", "os.truncate", "os.chmod", "shutil.move")
+"""Events that change files, beside ``open`` for writing."""
+
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+
+class Watch:
+    """What Python's audit hook saw while it was on."""
+
+    def __init__(self, writable: Path) -> None:
+        self.on = False
+        self.seen: list[str] = []
+        self._writable = str(writable)
+        sys.addaudithook(self._look)
+
+    def _look(self, event: str, arguments: tuple[object, ...]) -> None:
+        if not self.on:
+            return
+        if event in RUNNING or ((event == "open" and self._writes(*arguments)) or event in CHANGING) and any(
+            self._is_elsewhere(path) for path in arguments[: 2 if event in CHANGING else 1]
+        ):
+            self.seen.append(f"{event} {arguments}"[:300])
+
+    def _writes(self, path: object, mode: object, flags: object) -> bool:
+        return bool(set(str(mode)) & set("wax+")) if mode else isinstance(flags, int) and bool(flags & WRITING)
+
+    def _is_elsewhere(self, path: object) -> bool:
+        text = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else ""
+        return bool(text) and text != os.devnull and not os.path.abspath(text).startswith(self._writable)
+
+
+def through_reading(path: Path, one: Hostile) -> None:
+    read_bundle(path).network()
+
+
+def through_the_command(path: Path, one: Hostile) -> None:
+    """``transformerseg segment``; what it says, not how it looks, is what is compared."""
+    sys.argv = ["transformerseg", "segment", str(SAMPLE), "--model", str(path), "--output", os.devnull + ".seg.nrrd"]
+    errors = io.StringIO()
+    with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            cli.main()
+        except SystemExit as stop:
+            if stop.code == 2:
+                raise BundleRejected(" ".join(errors.getvalue().split()), why="", remedy="") from None
+
+
+def importing(library: ModelLibrary) -> Callable[[Path, Hostile], None]:
+    def through_the_library(path: Path, one: Hostile) -> None:
+        before = contents(library.folder)
+        try:
+            library.remove(library.import_bundle(path).name)
+        finally:
+            assert contents(library.folder) == before, "the library is not as it was"
+
+    return through_the_library
+
+
+def contents(folder: Path) -> list[tuple[str, int]]:
+    return sorted((str(path), path.stat().st_size) for path in folder.rglob("*"))
+
+
+def answers(folder: Path, doors: list[Callable[[Path, Hostile], None]], watch: Watch) -> Iterator[dict[str, str]]:
+    """What each door said to each: "read", the refusal, or the error that should not be."""
+    for one in read_manifest(folder):
+        for door in doors:
+            if one.path.startswith("archives") and door is not doors[-1]:
+                continue
+            watch.on = True
+            try:
+                door(folder / one.path, one)
+                said = "read"
+            except BundleRejected as rejected:
+                said = rejected.what
+            except BaseException as error:
+                said = f"{type(error).__name__}: {error}"
+            watch.on = False
+            yield {"path": one.path, "door": door.__name__, "said": said}
+
+
+def main(folder: Path) -> None:
+    warnings.simplefilter("error")
+    with tempfile.TemporaryDirectory() as place:
+        library, watch = ModelLibrary(Path(place) / "models"), Watch(Path(place))
+        doors = [through_reading, importing(library)]
+        for door in doors:
+            door(folder / "spared" / "as-it-is", None)  # so that nothing is imported any more while it is watched
+        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY_TO_SPARE,) * 2)
+        said = list(answers(folder, doors, watch))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        json.dump({"answers": said, "seen": watch.seen, "peak_bytes": peak}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
