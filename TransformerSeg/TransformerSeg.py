@@ -18,6 +18,9 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 if TYPE_CHECKING:
+    from TransformerSegLib.jobs.queue import JobQueue
+    from TransformerSegLib.panel.library_work import LibraryWork
+    from TransformerSegLib.panel.pump import Pump
     from TransformerSegLib.panel.request import Request
     from TransformerSegLib.panel.run import Run
     from TransformerSegLib.panel.session import Session
@@ -94,7 +97,7 @@ class TransformerSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
         super().setup()
         self.logic = TransformerSegLogic()
-        self.panel = Panel(self.logic.session, slicer.app.userSettings())
+        self.panel = Panel(self.logic.session, self.logic.libraryWork, slicer.app.userSettings())
         self.layout.addWidget(self.panel.widget)
         for event, called in (
             (slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose),
@@ -149,7 +152,8 @@ class TransformerSegLogic(ScriptedLoadableModuleLogic):
     def __init__(self) -> None:
         super().__init__()
         self._session: Session | None = None
-        self._pump = None
+        self._library_work: LibraryWork | None = None
+        self._pumps: list[Pump] = []
 
     def getParameterNode(self) -> TransformerSegParameterNode:  # noqa: N802
         return TransformerSegParameterNode(super().getParameterNode())
@@ -159,17 +163,35 @@ class TransformerSegLogic(ScriptedLoadableModuleLogic):
         """What does the work; made when it is first needed."""
         if self._session is None:
             from TransformerSegLib.bundles.library import ModelLibrary
-            from TransformerSegLib.jobs.queue import JobQueue
             from TransformerSegLib.panel.packages import Packages
-            from TransformerSegLib.panel.pump import Pump
             from TransformerSegLib.panel.session import Session
+            from TransformerSegLib.panel.settings import models_folder
 
-            queue = JobQueue()
-            self._pump = Pump(queue)
             settings = slicer.app.userSettings()
-            models = ModelLibrary(Path(slicer.app.slicerUserSettingsFilePath).parent / "TransformerSeg" / "Models")
-            self._session = Session(slicer.mrmlScene, queue, models, Packages(), settings, self._pump.start)
+            usual = Path(slicer.app.slicerUserSettingsFilePath).parent / "TransformerSeg" / "Models"
+            models = ModelLibrary(models_folder(settings, usual))
+            queue, pump = self._workersQueue()
+            self._session = Session(slicer.mrmlScene, queue, models, Packages(), settings, pump.start)
         return self._session
+
+    @property
+    def libraryWork(self) -> "LibraryWork":  # noqa: N802
+        """What downloads, imports and moves models; made when it is first needed."""
+        if self._library_work is None:
+            from TransformerSegLib.panel.library_work import LibraryWork
+
+            queue, pump = self._workersQueue()
+            self._library_work = LibraryWork(self.session.models, queue, pump.start)
+        return self._library_work
+
+    def _workersQueue(self) -> "tuple[JobQueue, Pump]":  # noqa: N802
+        """A worker with its queue, and what lets it run while Slicer's window waits for its user."""
+        from TransformerSegLib.jobs.queue import JobQueue
+        from TransformerSegLib.panel.pump import Pump
+
+        queue = JobQueue()
+        self._pumps.append(Pump(queue))
+        return queue, self._pumps[-1]
 
     def segment(
         self,
@@ -248,11 +270,12 @@ class TransformerSegLogic(ScriptedLoadableModuleLogic):
         return run_records(node)
 
     def close(self) -> None:
-        """Cancel what runs, and end the worker."""
-        if self._session is not None:
-            self._session.close()
-            self._pump.close()
-            self._session = self._pump = None
+        """Cancel what runs, and end the workers."""
+        for each in (self._library_work, self._session, *self._pumps):
+            if each is not None:
+                each.close()
+        self._session = self._library_work = None
+        self._pumps = []
 
 
 def _request(volumes, model, target, region, classes, device, accept_mismatch, options) -> "Request":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from TransformerSegLib.commands.console import progress_bar, run, stoppable
-from TransformerSegLib.errors import SeriesNotFound
+from TransformerSegLib.commands.import_checkpoint import import_checkpoint
+from TransformerSegLib.commands.inputs import Study, check_given, given_inputs, read_study
 from TransformerSegLib.inference.presets import Preset
 
 if TYPE_CHECKING:
@@ -34,14 +34,16 @@ app = typer.Typer(
 
 @app.command(epilog="Example: transformerseg segment T1.nii.gz --output T1.seg.nrrd")
 def segment(
+    *,
     inputs: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             metavar="INPUT",
-            help="A NIfTI, NRRD or MetaImage file, a DICOM folder, or an enhanced DICOM file; "
-            "one per channel, in the order of the model's card.",
+            help="A NIfTI, NRRD or MetaImage file, a DICOM folder, or an enhanced DICOM file. For a model with "
+            "several inputs one for each, in any order if their names tell them apart (t1c, t1n, t2f, t2w); "
+            "if no name tells anything, in the order of the model's card.",
         ),
-    ],
+    ] = None,
     output: Annotated[
         Path,
         typer.Option(
@@ -51,6 +53,14 @@ def segment(
             help="Where the result goes: .seg.nrrd, .nii.gz, or .mrb (a Slicer scene).",
         ),
     ],
+    named: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="NAME=FILE",
+            help="One input of a model with several, by its name on the model's card: --input FLAIR=t2f.nii.gz.",
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(metavar="MODEL", help="A model's name (see “transformerseg models”) or its bundle's folder."),
@@ -69,7 +79,7 @@ def segment(
         typer.Option(
             metavar="SERIES",
             help="Which series of a DICOM folder: its number, UID or description. "
-            "Once for all folders, or once for each.",
+            "Once for all folders, or once for each: those without --input first.",
         ),
     ] = None,
     report: Annotated[
@@ -85,13 +95,13 @@ def segment(
     ] = False,
     batch_size: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Windows at a time; by default what the model's bundle says."),
+        typer.Option(min=1, metavar="N", help="Windows, or slices, at a time; by default what the model's bundle says."),
     ] = None,
     preset: Annotated[
         Preset,
         typer.Option(
             help="How much the windows overlap: standard, as the model's makers chose; fast, by a quarter at most; "
-            "best, by five eighths at least.",
+            "best, by five eighths at least. Models that work slice by slice stay as they are.",
         ),
     ] = Preset.STANDARD,
     overwrite: Annotated[
@@ -102,26 +112,26 @@ def segment(
     from TransformerSegLib.bundles.catalogue import DEFAULT_MODEL, find_bundle
     from TransformerSegLib.export.output import check_inputs_are_kept, check_output
     from TransformerSegLib.export.report import check_report, write_report
-    from TransformerSegLib.inference.checks import check_number_of_inputs
-    from TransformerSegLib.inference.reading import read_volume
     from TransformerSegLib.inference.region import read_region
     from TransformerSegLib.inference.segmenter import Segmenter, SegmentOptions
 
     check_output(output, overwrite)
     if report is not None:
         check_report(report, overwrite)
-    check_inputs_are_kept([output, *([report] if report else [])], [*inputs, *([Path(roi)] if roi else [])])
+    given = given_inputs(inputs or [], named or [])
+    read = [*(one.path for one in given), *([Path(roi)] if roi else [])]
+    check_inputs_are_kept([output, *([report] if report else [])], read)
     bundle = find_bundle(model or DEFAULT_MODEL)
-    check_number_of_inputs(inputs, bundle.card)
+    check_given(given, bundle.card)
     region = read_region(roi) if roi else None
     options = SegmentOptions(accept_mismatch=accept_mismatch, region=region, batch_size=batch_size, preset=preset)
     segmenter = Segmenter(bundle, device, options)
     with stoppable("nothing was written"):
-        volumes = [read_volume(path, wanted) for path, wanted in _with_series(inputs, series or [])]
-        _say_what_is_segmented(volumes, bundle, region)
+        study = read_study(given, series or [], bundle.card)
+        _say_what_is_segmented(study, bundle, region)
         with progress_bar() as on_progress:
-            segmentation = segmenter.segment(volumes, on_progress)
-        _write(output, volumes, segmentation, overwrite)
+            segmentation = segmenter.segment(study.volumes, on_progress)
+        _write(output, study.volumes, segmentation, overwrite)
     # Before the report is written: should that fail, the result is there all the same.
     _say_what_was_found(segmentation, output)
     if report is not None:
@@ -156,13 +166,26 @@ def train(
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cuda, cuda:1, mps or cpu.")] = "auto",
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Weights to start from: a self-supervised Swin encoder (model_swinvit.pt), "
+            "or a checkpoint or bundle of the same network, whose classes may be others.",
+        ),
+    ] = None,
 ) -> None:
     """Train a model on labelled volumes and export it as a bundle with its card."""
     from TransformerSegLib.training.session import train_bundle
 
     run = run or output.with_name(output.name + ".run")
     with stoppable(f"the epochs that were finished, if any, are kept in “{run}”"):
-        train_bundle(definition, data, output, run, device, typer.echo)
+        train_bundle(definition, data, output, run, device, typer.echo, start)
+
+
+app.command(
+    "import", epilog="Example: transformerseg import unetr.pth --labels labels.json --output organs_unetr"
+)(import_checkpoint)
 
 
 def main() -> None:
@@ -170,51 +193,29 @@ def main() -> None:
     run(lambda: app(standalone_mode=False))
 
 
-def _with_series(inputs: Sequence[Path], series: Sequence[str]) -> list[tuple[Path, str | None]]:
-    """Each input, and which series of it is wanted: one name goes for all folders, several go one for each.
-
-    Raises:
-        SeriesNotFound: no input is a folder, or there are more or fewer names than folders.
-    """
-    # What is not there at all is for the reading to say.
-    folders = [path for path in inputs if os.path.isdir(path) or not os.path.exists(path)]
-    if series and not folders:
-        raise SeriesNotFound(
-            f"--series {series[0]} was given, and “{inputs[0].name}” is not a DICOM folder",
-            why="only in a folder are there series to choose from",
-            remedy="Leave --series out, or give the DICOM folder",
-        )
-    if len(series) > 1 and len(series) != len(folders):
-        raise SeriesNotFound(
-            f"--series was given {len(series)} times, for {len(folders)} DICOM folder{'s' * (len(folders) > 1)}",
-            why="it is not clear which of them belongs to which folder",
-            remedy="Give it once for all folders, or once for each in their order",
-        )
-    wanted = iter(series if len(series) > 1 else [*series] * len(folders))
-    return [(path, next(wanted, None) if path in folders else None) for path in inputs]
-
-
-def _say_what_is_segmented(volumes: Sequence[Volume], bundle: Bundle, region: Region | None) -> None:
-    for volume in volumes:
-        spacing = "×".join(f"{length:.3g}" for length in volume.spacing)
-        modality = f", {volume.modality}" if volume.modality else ""
-        typer.echo(f"{volume.name}: {'×'.join(map(str, volume.array.shape))} voxels of {spacing} mm{modality}")
+def _say_what_is_segmented(study: Study, bundle: Bundle, region: Region | None) -> None:
+    for line in study.in_words():
+        typer.echo(line)
     if region is not None:
         typer.echo(f"Only inside a region of {'×'.join(f'{length:.0f}' for length in region.size)} mm")
     typer.echo(f"Model: {bundle.card.title} {bundle.card.version}")
 
 
 def _say_what_was_found(segmentation: Segmentation, output: Path) -> None:
+    from TransformerSegLib.export.output import output_suffix
+
     width = max(len(segment.definition.name) for segment in segmentation.segments)
     for segment in segmentation.segments:
         found = "not found in this volume" if segment.empty else f"{segment.volume_ml:.2f} mL"
         typer.echo(f"  {segment.definition.name:<{width}}  {found}")
     for mismatch in segmentation.provenance["mismatches"]:
         typer.echo(f"Take care, the model was not trained for this: {mismatch}.")
+    if len(segmentation.layers) > 1 and output_suffix(output) not in (".seg.nrrd", ".mrb"):
+        typer.echo(f"The classes overlap: the file holds {len(segmentation.layers)} label maps along a fourth axis.")
     typer.echo(f"Saved {output} in {segmentation.provenance['seconds']:.1f} s. For research use, not for diagnosis.")
 
 
-def _write(output: Path, volumes: list[Volume], segmentation: Segmentation, overwrite: bool) -> None:
+def _write(output: Path, volumes: Sequence[Volume], segmentation: Segmentation, overwrite: bool) -> None:
     if output.suffix.lower() == ".mrb":
         from TransformerSegLib.scene.mrb import write_mrb
 
@@ -246,6 +247,8 @@ def _show_card(bundle: Bundle) -> None:
     typer.echo(f"{card.title} ({card.name}, version {card.version})\n\n{card.description}\n")
     for channel in card.inputs:
         typer.echo(f"Input: {channel.name}")
+    if card.slices is not None:
+        typer.echo(f"Works slice by slice: {card.slices}")
     for definition in card.classes:
         dice = card.dice.get(definition.name)
         code = f", {definition.type.scheme} {definition.type.value}" if definition.type else ""
@@ -261,6 +264,7 @@ def _show_card(bundle: Bundle) -> None:
     for title, text in (
         ("Dice measured on", card.dice_data),
         ("Training data", card.training_data),
+        ("Patch merging", card.patch_merging),
         ("Licence", card.licence),
         ("Weights SHA-256", bundle.weights_sha256),
     ):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class TransformerSegError(Exception):
     """An error fit to be shown as it is.
@@ -11,6 +13,9 @@ class TransformerSegError(Exception):
         why: why that stops the work, likewise ("the model reads one number per voxel").
         remedy: one thing to do about it, likewise ("Convert it to a scalar volume").
     """
+
+    details: Sequence[str] = ()
+    """Further lines for those who want to know all of it; shown after the sentence, where there is room."""
 
     def __init__(self, what: str, *, why: str, remedy: str) -> None:
         super().__init__(what, why, remedy)
@@ -78,6 +83,18 @@ class GridMismatch(InputRejected):
     """The inputs of a several-input model do not lie on grids that can be brought together."""
 
 
+class OtherPatient(InputRejected):
+    """The inputs of a several-input model are of different patients."""
+
+
+class SameVolumeTwice(InputRejected):
+    """One volume is given for two inputs of a several-input model."""
+
+
+class AssignmentUnclear(InputRejected):
+    """It is not clear which of the volumes given is which input of the model."""
+
+
 class RegionRejected(InputRejected):
     """The region of interest cannot be read, does not meet the volume, or holds nothing that differs."""
 
@@ -106,8 +123,37 @@ class FieldOfViewTooLarge(FieldOfViewMismatch):
     """The volume is much larger than what the model was trained on: a whole head for one structure in it."""
 
 
+class FrameOfReferenceMismatch(InputMismatch):
+    """The inputs of a several-input model have, as DICOM has it, coordinates of their own."""
+
+
 class BundleRejected(TransformerSegError):
     """The model's bundle is incomplete, damaged, or asks for something that is not on the allow-list."""
+
+
+class CheckpointRejected(BundleRejected):
+    """A checkpoint cannot be made a model: its network is not known, does not fit, or leaves something to be asked.
+
+    Args:
+        what, why, remedy: as in ``TransformerSegError``.
+        details: one line for each tensor that does not fit, or each question that is open.
+    """
+
+    def __init__(self, what: str, *, why: str, remedy: str, details: Sequence[str] = ()) -> None:
+        super().__init__(what, why=why, remedy=remedy)
+        self.details = tuple(details)
+
+
+class LabelsRejected(BundleRejected):
+    """The file that names a model's classes cannot be read, or does not fit its network."""
+
+
+class CatalogueDamaged(TransformerSegError):
+    """The list of published models, which ships with the library, cannot be read."""
+
+
+class DownloadFailed(TransformerSegError):
+    """A file could not be fetched, or is not the one that was published. What came of it may be kept to go on with."""
 
 
 class OutputRejected(TransformerSegError):

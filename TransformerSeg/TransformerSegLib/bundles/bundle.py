@@ -39,6 +39,11 @@ class Bundle:
         with self.weights.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
+    @property
+    def known_sha256(self) -> str:
+        """``weights_sha256`` where it was computed before, else "": a large file takes seconds to read."""
+        return self.__dict__.get("weights_sha256", "")
+
     def network(self) -> torch.nn.Module:
         """The network in evaluation mode, float32, on the CPU, with its weights.
 

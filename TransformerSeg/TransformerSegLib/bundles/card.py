@@ -6,6 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from TransformerSegLib.bundles.plan import SliceAxis
+
 MAXIMUM_LABEL = 65535
 """Labels are stored in 16 bits."""
 
@@ -78,6 +80,9 @@ class Card(_Record):
         limits: known limits, one sentence each.
         trained_with_monai: the version of MONAI that the weights were trained with; None: the ``monai_version`` of
             the bundle's metadata. (That one gets raised without retraining, and Swin UNETR changed between versions.)
+        patch_merging: of a Swin UNETR, in words ("as MONAI 0.9 to 1.4"); empty for other networks. It follows from the
+            bundle's network, whatever its metadata says.
+        slices: how the slices lie that the network sees one by one; None where it sees windows of the volume.
     """
 
     name: str
@@ -95,6 +100,8 @@ class Card(_Record):
     references: tuple[str, ...] = ()
     intended_use: str = "For research use, not for diagnosis."
     trained_with_monai: str | None = None
+    patch_merging: str = ""
+    slices: SliceAxis | None = None
 
     @model_validator(mode="after")
     def _labels_and_channels_are_distinct(self) -> Self:

@@ -15,6 +15,10 @@ COMPOSE_ARGUMENTS = {"transforms", "map_items", "unpack_items", "log_stats", "la
 """Of ``Compose``: none of them changes the result, rounding apart."""
 
 
+SYNTAX = {"_target_", "_disabled_", "_mode_", "_desc_", "_requires_"}
+"""What is no argument of a component but says how MONAI builds it. ``_requires_`` is what it runs before."""
+
+
 @dataclass(frozen=True)
 class Component:
     """What is to be built, and with which arguments: nothing but text and numbers here.
@@ -47,7 +51,7 @@ def read_component(value: object, where: str) -> Component | None:
             why="it is described by the name under “_target_”",
             remedy="Fetch the bundle again, or ask the model's makers for a complete one",
         )
-    arguments = {name: argument for name, argument in value.items() if not _is_syntax(name)}
+    arguments = {name: argument for name, argument in value.items() if name not in SYNTAX}
     if value.get("_mode_", "default") != "default" or not isinstance(value.get("_disabled_", False), bool):
         raise BundleRejected(
             f"The bundle builds {quoted(target)} in {where} in a way that is not supported",
@@ -73,10 +77,6 @@ def keys_of(component: Component) -> list[str]:
             remedy="Correct configs/inference.json in the bundle",
         )
     return keys
-
-
-def _is_syntax(name: str) -> bool:
-    return name.startswith("_") and name.endswith("_")
 
 
 def read_transforms(value: object, where: str) -> Iterator[Component]:

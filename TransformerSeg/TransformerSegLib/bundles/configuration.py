@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from TransformerSegLib.errors import BundleRejected
 from TransformerSegLib.networks.file_text import EXPRESSION_SIGN, quoted
 
-MAXIMUM_FILE_BYTES = 16 * 1024**2
-"""Largest configuration file that is read; published ones have a few kilobytes."""
+MAXIMUM_FILE_BYTES = 4 * 1024**2
+"""Largest configuration file that is read; published ones have a few kilobytes. In memory it takes up to 30 times that."""
+
+MAXIMUM_DIGITS = 300
+"""Of a whole number; larger ones are no numbers of anything, and take long to read."""
 
 MAXIMUM_LITERAL_CHARACTERS = 1000
 """Longest ``$`` constant that is parsed."""
@@ -46,20 +50,53 @@ def read_json(path: Path) -> dict[str, object]:
     try:
         if path.stat().st_size > MAXIMUM_FILE_BYTES:
             raise ValueError(f"it is larger than {MAXIMUM_FILE_BYTES // 1024**2} MB")
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        content = json.loads(
+            path.read_text(encoding="utf-8-sig"),
+            parse_constant=_refuse_constant,
+            parse_int=_whole_number,
+            object_pairs_hook=distinct,
+        )
         if not isinstance(content, dict):
             raise ValueError("it does not hold an object")
-    except (OSError, ValueError, RecursionError) as error:
-        raise BundleRejected(
-            f"The bundle's configs/{path.name} cannot be read ({error})",
-            why="it says how the model is to be used",
-            remedy="Fetch the bundle again",
-        ) from None
+    except RecursionError:
+        raise _unreadable(path, "it is nested too deeply") from None
+    except UnicodeDecodeError:
+        raise _unreadable(path, "it is not text in UTF-8") from None
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, str(error)) from None
     return content
+
+
+def _unreadable(path: Path, fault: str) -> BundleRejected:
+    return BundleRejected(
+        f"The bundle's configs/{path.name} cannot be read ({fault})",
+        why="it says how the model is to be used",
+        remedy="Fetch the bundle again",
+    )
 
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"it holds the number {name}")
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > MAXIMUM_DIGITS:
+        raise ValueError(f"it holds a number of {len(digits)} digits")
+    return int(digits)
+
+
+def distinct(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    """One object of a JSON file. Readers of JSON differ in which of two values of the same name they take.
+
+    Raises:
+        ValueError: a name is in it twice.
+    """
+    content: dict[str, object] = {}
+    for name, value in pairs:
+        if name in content:
+            raise ValueError(f"{quoted(name)} is in it twice")
+        content[name] = value
+    return content
 
 
 @dataclass
@@ -114,8 +151,8 @@ class Configuration:
         for key in identifier.replace("#", "::").split("::"):
             if isinstance(value, Mapping) and key in value:
                 value = value[key]
-            elif isinstance(value, list) and key.isdecimal() and int(key) < len(value):
-                value = value[int(key)]
+            elif isinstance(value, list) and (place := _place(key)) < len(value):
+                value = value[place]
             else:
                 raise BundleRejected(
                     f"The bundle's configs/inference.json has no {quoted(reference)}",
@@ -123,6 +160,11 @@ class Configuration:
                     remedy="Fetch the bundle again, or ask the model's makers for a complete one",
                 )
         return value
+
+
+def _place(key: str) -> float:
+    """In a list; beyond the end of every list where ``key`` is no such number."""
+    return int(key) if key.isdecimal() and len(key) <= MAXIMUM_DIGITS else math.inf
 
 
 def _constant(expression: str) -> object:

@@ -48,6 +48,8 @@ def card_from_metadata(metadata: Mapping[str, object], plan: Plan, *, name: str,
     except RecursionError:
         raise _rejected("it is nested too deeply") from None
     _check_against_network(card, plan)
+    if card.slices != plan.slices:
+        raise _rejected(f"its slices are {card.slices or 'none'}, and the network is given {plan.slices or 'none'}")
     return card
 
 
@@ -72,6 +74,7 @@ def _told_by_monai(metadata: Mapping[str, object], plan: Plan, name: str, licenc
         "requirements": {"modality": kind},
         "training_data": metadata.get("data_source", ""),
         "licence": metadata.get("license") or licence,
+        "slices": plan.slices,
         "dice": {MEAN_DICE: mean_dice} if isinstance(mean_dice, float) else {},
     }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,11 @@ class WindowPlan:
     padding_mode: str = "constant"
     cval: float = 0.0
 
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """Of what the network sees at once, voxels."""
+        return self.roi_size
+
 
 @dataclass(frozen=True)
 class SlicePlan:
@@ -120,6 +126,19 @@ class SlicePlan:
 
     size: tuple[int, int]
     batch_size: int = 8
+
+
+SliceAxis = Literal["axial", "coronal", "sagittal"]
+
+SLICE_AXES: dict[str, SliceAxis] = {
+    "S": "axial",
+    "I": "axial",
+    "A": "coronal",
+    "P": "coronal",
+    "R": "sagittal",
+    "L": "sagittal",
+}
+"""First code of an ``Orientation`` → how the slices lie across that axis."""
 
 
 class Activation(Enum):
@@ -165,3 +184,15 @@ class Plan:
     preparation: tuple[PreparationStep, ...]
     window: WindowPlan | SlicePlan
     output: OutputPlan
+
+    @property
+    def slices(self) -> SliceAxis | None:
+        """How the slices lie that the network sees; None where it sees windows.
+
+        Raises:
+            StopIteration: no ``Orientation`` says it.
+        """
+        if not isinstance(self.window, SlicePlan):
+            return None
+        turns = (step.axcodes for step in reversed(self.preparation) if isinstance(step, Orientation))
+        return SLICE_AXES[next(turns)[0]]

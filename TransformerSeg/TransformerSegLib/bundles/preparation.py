@@ -36,7 +36,8 @@ META_KEYS = frozenset({"meta_keys", "meta_key_postfix"})
 
 FloatType = Literal["float32", "float64"] | None
 Percentile = Annotated[float, Field(ge=0.0, le=100.0)]
-Millimetres = Annotated[float, Field(gt=0.0, le=1000.0)]
+Millimetres = Annotated[float, Field(ge=0.01, le=1000.0)]
+"""A head at a hundredth of a millimetre would have ten million million voxels."""
 
 FORMER_LABELS = [["L", "R"], ["P", "A"], ["I", "S"]]
 """MONAI's default for ``Orientation(labels=…)`` until it became None, with the same meaning."""

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from TransformerSegLib.bundles.bundle import Bundle
 from TransformerSegLib.bundles.component import read_component
 from TransformerSegLib.bundles.configuration import Configuration, read_json
-from TransformerSegLib.bundles.fields import OWN_BLOCK
 from TransformerSegLib.bundles.layout import CONFIGURATION, METADATA, licence_title, required_file, weights_file
 from TransformerSegLib.bundles.metadata import card_from_metadata
 from TransformerSegLib.bundles.output import read_output
-from TransformerSegLib.bundles.plan import NetworkPlan, Plan
+from TransformerSegLib.bundles.plan import NetworkPlan, Plan, SlicePlan, WindowPlan
 from TransformerSegLib.bundles.preparation import read_preparation
-from TransformerSegLib.bundles.window import read_window
+from TransformerSegLib.bundles.training_version import training_version
+from TransformerSegLib.bundles.window import check_dimensions, check_slice_axis, read_window
 from TransformerSegLib.errors import BundleRejected
 from TransformerSegLib.networks.registry import architecture_for, configured
+from TransformerSegLib.networks.swin_unetr import SwinUNETR, merging_told
 
 
 def read_bundle(folder: Path | str) -> Bundle:
@@ -40,27 +42,24 @@ def read_bundle(folder: Path | str) -> Bundle:
     metadata = read_json(required_file(folder, METADATA))
     configuration = Configuration(read_json(required_file(folder, CONFIGURATION)))
     weights = weights_file(folder)
-    plan = _plan(configuration, _trained_with(metadata))
+    plan = _plan(configuration, lambda: training_version(metadata, weights))
     card = card_from_metadata(metadata, plan, name=folder.name, licence=licence_title(folder))
-    return Bundle(folder, card, plan, weights)
+    merging = merging_told(plan.network.arguments) if plan.network.architecture == SwinUNETR.name else ""
+    return Bundle(folder, card.model_copy(update={"patch_merging": merging}), plan, weights)
 
 
-def _trained_with(metadata: dict[str, object]) -> str | None:
-    own = metadata.get(OWN_BLOCK)
-    version = (own.get("trained_with_monai") if isinstance(own, dict) else None) or metadata.get("monai_version")
-    return version if isinstance(version, str) else None
-
-
-def _plan(configuration: Configuration, trained_with_monai: str | None) -> Plan:
+def _plan(configuration: Configuration, trained_with_monai: Callable[[], str | None]) -> Plan:
     preprocessing = configuration.resolved("preprocessing")
     window = read_window(configuration.resolved("inferer"))
-    network = _network(configuration, window.roi_size, trained_with_monai)
+    network = _network(configuration, window, trained_with_monai)
     output = read_output(configuration.resolved("postprocessing"), preprocessing)
-    return Plan(network, read_preparation(preprocessing), window, output)
+    plan = Plan(network, read_preparation(preprocessing), window, output)
+    check_slice_axis(plan)
+    return plan
 
 
 def _network(
-    configuration: Configuration, roi_size: tuple[int, int, int], trained_with_monai: str | None
+    configuration: Configuration, window: WindowPlan | SlicePlan, trained_with_monai: Callable[[], str | None]
 ) -> NetworkPlan:
     component = read_component(configuration.resolved("network_def"), "the network (network_def)")
     if component is None:
@@ -68,11 +67,14 @@ def _network(
             "The bundle's network_def is switched off", why="it names the network", remedy="Fetch the bundle again"
         )
     kind = architecture_for(component.target)
-    given = configured(kind.name, kind.modern(component.arguments, trained_with_monai))
-    if fault := given.window_fault(roi_size):
+    check_dimensions(kind, window)
+    version = trained_with_monai() if kind.depends_on_monai(component.arguments) else None
+    given = configured(kind.name, kind.modern(component.arguments, version))
+    if fault := given.window_fault(window.size):
+        part, size = ("slice", "size") if isinstance(window, SlicePlan) else ("window", "roi_size")
         raise BundleRejected(
-            f"The bundle's window of {'×'.join(map(str, roi_size))} voxels does not suit its network ({fault})",
-            why="every window passes through the network",
-            remedy="Correct roi_size of the inferer in configs/inference.json",
+            f"The bundle's {part} of {'×'.join(map(str, window.size))} voxels does not suit its network ({fault})",
+            why=f"every {part} passes through the network",
+            remedy=f"Correct {size} of the inferer in configs/inference.json",
         )
     return NetworkPlan(kind.name, given.model_dump(mode="json", exclude_unset=True))

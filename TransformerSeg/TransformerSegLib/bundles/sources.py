@@ -7,7 +7,6 @@ looked through as a whole before anything is taken from it, and refused where it
 from __future__ import annotations
 
 import lzma
-import shutil
 import stat
 import zipfile
 import zlib
@@ -16,7 +15,9 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from TransformerSegLib.bundles.copying import Tell, copy_bytes
 from TransformerSegLib.bundles.layout import METADATA, inside, model_folders
+from TransformerSegLib.bundles.zip_directory import MAXIMUM_DIRECTORY_BYTES, directory_bytes
 from TransformerSegLib.errors import BundleRejected
 from TransformerSegLib.networks.file_text import quoted
 
@@ -51,8 +52,8 @@ class Source(ABC):
         """Of a file that it has, in bytes."""
 
     @abstractmethod
-    def copy(self, file: str, target: Path) -> None:
-        """Write a file that it has to ``target``, which is not there yet.
+    def copy(self, file: str, target: Path, tell: Tell) -> None:
+        """Write a file that it has to ``target``, which is not there yet, and ``tell`` of its bytes.
 
         Raises:
             BundleRejected: it is damaged, or is a link that leads out of the bundle.
@@ -93,8 +94,9 @@ class _FolderSource(Source):
     def size(self, file: str) -> int:
         return (self._folder / file).stat().st_size
 
-    def copy(self, file: str, target: Path) -> None:
-        shutil.copyfile(inside(self._folder, self._folder / file), target)
+    def copy(self, file: str, target: Path, tell: Tell) -> None:
+        with inside(self._folder, self._folder / file).open("rb") as read, target.open("wb") as written:
+            copy_bytes(read, written, tell)
 
 
 class _ZipSource(Source):
@@ -111,20 +113,41 @@ class _ZipSource(Source):
     def size(self, file: str) -> int:
         return self._entries[self._root + file].file_size
 
-    def copy(self, file: str, target: Path) -> None:
-        entry = self._entries[self._root + file]
-        if entry.file_size > max(MAXIMUM_EXPANSION * entry.compress_size, ALWAYS_ALLOWED_BYTES):
-            raise _unsafe(self.name, f"{quoted(entry.filename)} unpacks to {entry.file_size / 1024**2:.0f} MB")
-        with target.open("wb") as written:
-            try:
-                with self._archive.open(entry) as packed:
-                    shutil.copyfileobj(packed, written)
-            except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError) as error:
-                raise _damaged(self.name, f"{quoted(entry.filename)}: {error}") from None
+    def copy(self, file: str, target: Path, tell: Tell) -> None:
+        _unpack(self._archive, self._entries[self._root + file], target, self.name, tell)
+
+
+def unpack_member(archive: Path, member: str, target: Path, most_bytes: int, tell: Tell) -> None:
+    """Write the one file called ``member``, in whatever folder of a zip archive, to ``target``.
+
+    Raises:
+        BundleRejected: the archive is not safe to unpack or damaged, or has no such file, several, or a larger one.
+        OSError: it cannot be written.
+    """
+    with _archive(archive) as opened:
+        found = [entry for path, entry in _safe_entries(opened, archive.name).items() if PurePosixPath(path).name == member]
+        if len(found) != 1:
+            raise _damaged(archive.name, f"it holds {len(found)} files {quoted(member)}")
+        if found[0].file_size > most_bytes:
+            raise _unsafe(archive.name, f"{quoted(member)} has {found[0].file_size / 1024**2:.0f} MB")
+        _unpack(opened, found[0], target, archive.name, tell)
+
+
+def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, name: str, tell: Tell) -> None:
+    if entry.file_size > max(MAXIMUM_EXPANSION * entry.compress_size, ALWAYS_ALLOWED_BYTES):
+        raise _unsafe(name, f"{quoted(entry.filename)} unpacks to {entry.file_size / 1024**2:.0f} MB")
+    with target.open("wb") as written:
+        try:
+            with archive.open(entry) as packed:
+                copy_bytes(packed, written, tell)
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError) as error:
+            raise _damaged(name, f"{quoted(entry.filename)}: {error}") from None
 
 
 @contextmanager
 def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    if directory_bytes(path) > MAXIMUM_DIRECTORY_BYTES:
+        raise _unsafe(path.name, f"its table of contents has more than {MAXIMUM_DIRECTORY_BYTES // 1024**2} MB")
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:

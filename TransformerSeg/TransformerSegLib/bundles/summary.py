@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,11 @@ from TransformerSegLib.bundles.configuration import read_json
 from TransformerSegLib.bundles.fields import BACKGROUND, OWN_BLOCK, first_input, modality, part, plain
 from TransformerSegLib.bundles.layout import METADATA, licence_title, required_file, weights_file
 from TransformerSegLib.bundles.licences import restricts
+from TransformerSegLib.bundles.published import PublishedModel
 from TransformerSegLib.errors import BundleRejected
+
+CHANNEL_DIGITS = 6
+"""Of a channel's number, at most."""
 
 
 @dataclass(frozen=True)
@@ -23,13 +28,16 @@ class ModelSummary:
         modality: "CT" or "MR"; empty where the model takes any.
         structures: what it segments, in the order in which they are shown.
         inputs: names of the volumes that it needs, in the order of its channels.
-        bytes: of its weights file; 0 where that is missing.
+        bytes: of its weights file; about that, where it is to be downloaded; 0 where it is missing.
         on_disk: its weights are there.
         licence: as its card has it; may be empty.
         restricted: the licence is to be acknowledged before the first run.
         folder: where it lies.
         description: a sentence or two; may be empty.
         imported: a user brought it, and may remove it.
+        downloadable: it is one of the published models, fetched or not; a fetched one may be removed.
+        source: the address from which it is fetched; empty where it is not downloadable.
+        dice: "mean 0.82 (on which data)"; empty where nothing is known.
         fault: empty, or why it cannot be used.
     """
 
@@ -45,6 +53,9 @@ class ModelSummary:
     restricted: bool = False
     description: str = ""
     imported: bool = False
+    downloadable: bool = False
+    source: str = ""
+    dice: str = ""
     fault: str = ""
 
 
@@ -60,6 +71,31 @@ def read_summary(folder: Path, *, imported: bool = False) -> ModelSummary:
         return replace(summary, fault=f"“{folder.name}” cannot be read: {error}. Import the model again.")
 
 
+def published_summary(model: PublishedModel, folder: Path) -> ModelSummary:
+    """The summary of a published model that was not fetched yet.
+
+    Args:
+        model: of the catalogue.
+        folder: where it would lie.
+    """
+    card = model.card
+    return ModelSummary(
+        name=model.name,
+        title=model.title,
+        folder=folder,
+        modality=_first_text(part(card, "requirements").get("modality")),
+        structures=_names(card.get("classes")),
+        inputs=_names(card.get("inputs")),
+        bytes=model.weights.expected_bytes,
+        licence=model.licence,
+        restricted=model.restricting,
+        description=_first_text(card.get("description")),
+        downloadable=True,
+        source=model.weights.address,
+        dice=_dice(card),
+    )
+
+
 def _with_card(summary: ModelSummary, metadata: Mapping[str, object]) -> ModelSummary:
     own = part(metadata, OWN_BLOCK)
     licence = _first_text(own.get("licence"), metadata.get("license"), licence_title(summary.folder))
@@ -73,7 +109,14 @@ def _with_card(summary: ModelSummary, metadata: Mapping[str, object]) -> ModelSu
         licence=licence,
         restricted=restricts(licence),
         description=_first_text(own.get("description"), metadata.get("description")),
+        dice=_dice(own),
     )
+
+
+def _dice(card: Mapping[str, object]) -> str:
+    measured = [value for value in part(card, "dice").values() if isinstance(value, int | float)]
+    data = _first_text(card.get("dice_data"))
+    return f"mean {statistics.fmean(measured):.2f}{f' ({data})' if data else ''}" if measured else ""
 
 
 def _first_text(*candidates: object) -> str:
@@ -101,4 +144,5 @@ def _inputs(metadata: Mapping[str, object]) -> tuple[str, ...]:
 
 
 def _channels(names: Mapping[str, object]) -> list[object]:
-    return [names[channel] for channel in sorted((key for key in names if key.isdecimal()), key=int)]
+    channels = sorted((key for key in names if key.isdecimal() and len(key) <= CHANNEL_DIGITS), key=int)
+    return [names[channel] for channel in channels]

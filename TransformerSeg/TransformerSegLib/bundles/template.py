@@ -1,6 +1,7 @@
 """The configuration files of a bundle that this library writes: those of a MONAI bundle, which stock MONAI runs.
 
-What ``read_bundle`` reads from them is what they were written from.
+What ``read_bundle`` reads from them is what they were written from. (Stock MONAI has no inferer for networks that see
+slices: what is written for those is read here only.)
 """
 
 from __future__ import annotations
@@ -10,7 +11,16 @@ from importlib.metadata import version
 
 from TransformerSegLib.bundles.card import Card
 from TransformerSegLib.bundles.fields import OWN_BLOCK, STANDARD_FIELDS
-from TransformerSegLib.bundles.plan import Activation, NormalizeIntensity, OutputPlan, Plan, PreparationStep, WindowPlan
+from TransformerSegLib.bundles.plan import (
+    Activation,
+    NormalizeIntensity,
+    OutputPlan,
+    Plan,
+    PreparationStep,
+    SlicePlan,
+    WindowPlan,
+)
+from TransformerSegLib.bundles.window import SLICE_TARGET
 
 WEIGHTS_FILE = "model.safetensors"
 """Name of the weights file in the bundle's ``models`` folder."""
@@ -104,7 +114,9 @@ def _arguments(step: PreparationStep) -> dict[str, object]:
     return fields
 
 
-def _inferer(window: WindowPlan) -> dict[str, object]:
+def _inferer(window: WindowPlan | SlicePlan) -> dict[str, object]:
+    if isinstance(window, SlicePlan):
+        return {"_target_": SLICE_TARGET, "size": list(window.size), "sw_batch_size": window.batch_size}
     return {
         "_target_": "SlidingWindowInferer",
         "roi_size": list(window.roi_size),
@@ -149,7 +161,7 @@ def bundle_metadata(card: Card, plan: Plan) -> dict[str, object]:
     if plan.output.threshold is None:
         outputs = {"0": "background", **outputs}
     modality = card.requirements.modality
-    patch = {"spatial_shape": list(plan.window.roi_size), "dtype": "float32", "is_patch_data": True}
+    patch = {"spatial_shape": list(plan.window.size), "dtype": "float32", "is_patch_data": True}
     return {
         "schema": METADATA_SCHEMA,
         "monai_version": version("monai"),
@@ -184,5 +196,8 @@ def bundle_metadata(card: Card, plan: Plan) -> dict[str, object]:
                 }
             },
         },
-        OWN_BLOCK: {name: value for name, value in fields.items() if name not in (*STANDARD_FIELDS, "name")},
+        OWN_BLOCK: {
+            **{name: value for name, value in fields.items() if name not in (*STANDARD_FIELDS, "name")},
+            "slices": plan.slices,
+        },
     }

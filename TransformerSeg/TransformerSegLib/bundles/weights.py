@@ -1,18 +1,23 @@
 """A bundle's weights: read without executing anything, and compared with the network before they are used.
 
-Safetensors files hold tensors only. ``.pt`` files are pickles: torch's restricted reader (``weights_only=True``) takes
-tensors and plain containers from them and refuses every other object.
+Safetensors files hold tensors only. Checkpoints of torch's are pickles: they are looked through first
+(``checkpoint_file``), and then read by torch's restricted reader (``weights_only=True``), which takes tensors and plain
+containers from them and refuses every other object.
 """
 
 from __future__ import annotations
 
-import pickle
 import re
-import zipfile
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from TransformerSegLib.bundles.checkpoint_file import ARCHIVE_START, checked_content
+from TransformerSegLib.bundles.pickled import NUMPY_SCALAR, Refused, TensorClaim
 from TransformerSegLib.errors import BundleRejected
 from TransformerSegLib.networks.architecture import MAXIMUM_NETWORK_BYTES, Architecture
 from TransformerSegLib.networks.file_text import quoted
@@ -20,19 +25,76 @@ from TransformerSegLib.networks.file_text import quoted
 if TYPE_CHECKING:
     import torch
 
-WRAPPERS = ("state_dict", "model", "network")
-"""Keys under which training scripts put the tensors, beside epochs and optimizers."""
+Shapes = Mapping[str, tuple[int, ...]]
 
-PARALLEL_PREFIX = "module."
-"""What training on several devices puts before every name."""
+WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "network", "net", "module")
+"""Keys under which training scripts put the tensors, beside epochs and optimizers; the first that is there is taken."""
+
+PREFIXES = ("module.", "backbone.", "swin_unet.", "model.", "network.", "net.")
+"""What training on several devices, and classes around the network, put before every name."""
+
+MAXIMUM_WRAPPERS = 3
+"""Most wrappers around each other."""
 
 MAXIMUM_FILE_BYTES = 3 * MAXIMUM_NETWORK_BYTES
 """Largest weights file that is read: with an optimizer's state, a checkpoint is three times its network."""
+
+MAXIMUM_HEADER_BYTES = 16 * 1024**2
+"""Largest header of a safetensors file that is read; published ones have a few kilobytes."""
+
+MAXIMUM_NAME_CHARACTERS = 300
+"""Longest name of a tensor."""
+
+SAFETENSORS_TYPES = frozenset({"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL"})
+"""Types of plain numbers, as safetensors calls them."""
 
 COUNTERS = "num_batches_tracked"
 """Integer tensors of this name count training steps; all others are tables that follow from the network's arguments."""
 
 NAMES_SHOWN = 3
+
+_safe_globals_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The tensors of a checkpoint, and where in it they lay.
+
+    Attributes:
+        tensors: by their names, without ``prefix``; as stored.
+        wrapper: the keys around them, e.g. "state_dict"; empty where they lay at the top.
+        prefix: what stood before every name, e.g. "module.swin_unet."; may be empty.
+        extras: names of what else lay there ("epoch", "optimizer").
+    """
+
+    tensors: dict[str, torch.Tensor]
+    wrapper: str = ""
+    prefix: str = ""
+    extras: tuple[str, ...] = ()
+
+
+def read_checkpoint(path: Path, look: Callable[[Shapes], None] = lambda shapes: None) -> Checkpoint:
+    """The tensors of a file that somebody's training wrote.
+
+    Args:
+        path: a safetensors file, or a checkpoint of torch's in either of its formats, under whatever name.
+        look: is given the tensors' shapes before any of them is read, and may raise.
+
+    Raises:
+        BundleRejected: the file is damaged, or holds something else than tensors, plain containers and numbers.
+    """
+    try:
+        with path.open("rb") as file:
+            start, size = file.read(9), file.seek(0, 2)
+        if size > MAXIMUM_FILE_BYTES:
+            raise Refused(f"it has {size / 1024**3:.0f} GB")
+        if start[8:] == b"{" or path.suffix == ".safetensors":
+            return _read_safetensors(path, start, look)
+        return _read_torch(path, look)
+    except OSError as error:
+        raise _rejected(path, error.strerror or str(error)) from None
+    except Refused as refused:
+        raise _rejected(path, str(refused)) from None
 
 
 def read_tensors(path: Path, architecture: Architecture) -> dict[str, torch.Tensor]:
@@ -46,17 +108,23 @@ def read_tensors(path: Path, architecture: Architecture) -> dict[str, torch.Tens
         BundleRejected: the file is damaged, holds something else than tensors, or does not fit the network.
     """
     outline = architecture.outline()
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise _rejected(path, str(error.strerror)) from None
-    if size > MAXIMUM_FILE_BYTES:
-        raise _rejected(path, f"it has {size / 1024**3:.0f} GB")
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path, outline, architecture.idle_weights)
-    tensors = _state_dict(_read_pickle(path), path)
-    _compare(_shapes(tensors), outline, architecture.idle_weights, path)
-    return tensors
+
+    def compare(shapes: Shapes) -> None:
+        if faults := _misfits_by_kind(shapes, outline, architecture.idle_weights):
+            raise Refused(f"tensors do not fit the network: {'; '.join(_counted(*fault) for fault in faults.items())}")
+
+    return read_checkpoint(path, compare).tensors
+
+
+def misfits(shapes: Shapes, outline: Mapping[str, torch.Tensor], idle: str) -> list[str]:
+    """What does not fit, key by key, one line each: "“out.weight” is missing (2×16×1)".
+
+    Args:
+        shapes: of the checkpoint's tensors.
+        outline: the network's own, see ``Architecture.outline``.
+        idle: see ``Architecture.idle_weights``.
+    """
+    return [line for lines in _misfits_by_kind(shapes, outline, idle).values() for line in lines.values()]
 
 
 def fill(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
@@ -89,86 +157,147 @@ def fill(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: Pa
             raise _rejected(path, f"the table {quoted(name)} is not the one that the network uses")
 
 
-def _read_safetensors(path: Path, outline: Mapping[str, torch.Tensor], idle: str) -> dict[str, torch.Tensor]:
+def _read_safetensors(path: Path, start: bytes, look: Callable[[Shapes], None]) -> Checkpoint:
     from safetensors import SafetensorError, safe_open
 
+    if start.startswith((ARCHIVE_START, b"\x80")):
+        raise Refused("it is named as a safetensors file, and is a pickle")
+    if int.from_bytes(start[:8], "little") > MAXIMUM_HEADER_BYTES:
+        raise Refused("it is damaged: its header is larger than that of any network")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            names = list(file.keys())
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
-            # before any tensor is read: the header alone tells whether they fit
-            _compare(shapes, outline, idle, path)
-            return {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise _rejected(path, f"it is damaged: {error}") from None
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 – it is no mapping
+            for name, part in slices.items():
+                if part.get_dtype() not in SAFETENSORS_TYPES:
+                    raise Refused(f"{quoted(name)} in it holds numbers of the unusual type {part.get_dtype()}")
+            found = _Found({name: tuple(part.get_shape()) for name, part in slices.items()})
+            look(found.shapes)
+            return found.checkpoint({name: file.get_tensor(name) for name in found.content})
+    except SafetensorError as error:
+        raise Refused(f"it is damaged: {quoted(str(error))[1:-1]}") from None
 
 
-def _read_pickle(path: Path) -> object:
+def _read_torch(path: Path, look: Callable[[Shapes], None]) -> Checkpoint:
+    claims = checked_content(path)
+    content, wrapper, extras = _unwrapped(claims.content)
+    shapes = {}
+    for name, claim in content.items():
+        if not isinstance(name, str) or not isinstance(claim, TensorClaim):
+            raise Refused(f"{quoted(name)} in it is not a plain tensor")
+        shapes[name] = claim.shape
+    if sum(claim.bytes for claim in content.values()) > 2 * path.stat().st_size:
+        raise Refused("its tensors are the same numbers many times over")
+    found = _Found(shapes, ".".join(wrapper), extras)
+    look(found.shapes)
+    loaded = _load(path)
+    for key in wrapper:
+        loaded = loaded[key]
+    if {name: tuple(tensor.shape) for name, tensor in loaded.items()} != shapes:
+        raise Refused("it is damaged: torch finds other tensors in it than are listed")
+    return found.checkpoint(loaded)
+
+
+def _load(path: Path) -> Any:
     import torch
 
-    if zipfile.is_zipfile(path):
-        _check_archive(path)
+    with path.open("rb") as file:
+        archive = file.read(len(ARCHIVE_START)) == ARCHIVE_START
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise _rejected(path, "it holds more than tensors, and a pickle is never executed") from None
-    except (RuntimeError, OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-        raise _rejected(path, f"it is damaged: {str(error).splitlines()[0] if str(error) else error!r}") from None
+        with _numpy_numbers_allowed():
+            return torch.load(str(path), map_location="cpu", weights_only=True, mmap=archive)
+    except Exception as error:  # what a file can bring torch to raise is not listed anywhere
+        raise Refused(f"it is damaged: {quoted(str(error).partition(chr(10))[0] or repr(error))[1:-1]}") from None
 
 
-def _check_archive(path: Path) -> None:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-    except (zipfile.BadZipFile, OSError) as error:
-        raise _rejected(path, f"it is damaged: {error}") from None
-    if any(entry.filename.endswith("/constants.pkl") for entry in entries):
-        raise _rejected(path, "it is a TorchScript program, not weights, and code from a bundle is never run")
-    if sum(entry.file_size for entry in entries) > MAXIMUM_FILE_BYTES:
-        raise _rejected(path, "it unpacks to more than any network here takes")
-
-
-def _state_dict(content: object, path: Path) -> dict[str, torch.Tensor]:
+@contextmanager
+def _numpy_numbers_allowed() -> Iterator[None]:
+    """torch keeps the list of what its restricted reader takes for the whole process: one at a time changes it."""
+    import numpy as np
     import torch
 
-    for wrapper in WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
+    make = np.float64(0).__reduce__()[0]
+    types = {type(np.dtype(code)) for code in ("f2", "f4", "f8", "b1", *(f"{sign}{n}" for sign in "iu" for n in (1, 2, 4, 8)))}
+    wanted = {*((make, name) for name in NUMPY_SCALAR), np.dtype, *types}
+    with _safe_globals_lock:
+        missing = wanted - set(torch.serialization.get_safe_globals())
+        with torch.serialization.safe_globals(list(missing)):
+            yield
+
+
+def _unwrapped(content: object) -> tuple[Mapping[object, object], tuple[str, ...], tuple[str, ...]]:
+    """The innermost of the wrappers, the keys that lead there, and the names of what lies beside."""
+    wrappers: list[str] = []
+    extras: list[str] = []
+    while isinstance(content, Mapping) and len(wrappers) < MAXIMUM_WRAPPERS:
+        wrapper = next((name for name in WRAPPERS if isinstance(content.get(name), Mapping)), None)
+        if wrapper is None:
             break
+        extras += [str(name) for name in content if name != wrapper]
+        wrappers.append(wrapper)
+        content = content[wrapper]
     if not isinstance(content, Mapping) or not content:
-        raise _rejected(path, "it holds no tensors by name")
-    tensors = {}
-    for name, tensor in content.items():
-        if not isinstance(name, str) or not isinstance(tensor, torch.Tensor) or tensor.layout is not torch.strided:
-            raise _rejected(path, f"{quoted(name)} in it is not a plain tensor")
-        tensors[name] = tensor
-    if all(name.startswith(PARALLEL_PREFIX) for name in tensors):
-        tensors = {name.removeprefix(PARALLEL_PREFIX): tensor for name, tensor in tensors.items()}
-    return tensors
+        raise Refused("it holds no tensors by name")
+    return content, tuple(wrappers), tuple(extras)
 
 
-def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+@dataclass(frozen=True)
+class _Found:
+    """The tensors of a file by their shapes, as long as none of them was read."""
+
+    content: Shapes
+    wrapper: str = ""
+    extras: tuple[str, ...] = ()
+
+    @cached_property
+    def prefix(self) -> str:
+        """What all names have in front."""
+        prefix = ""
+        while common := next((p for p in PREFIXES if all(n.startswith(prefix + p) for n in self.content)), None):
+            prefix += common
+        return prefix
+
+    @cached_property
+    def shapes(self) -> Shapes:
+        """By their names without the prefix."""
+        return {name.removeprefix(self.prefix): shape for name, shape in self.content.items()}
+
+    def checkpoint(self, tensors: Mapping[str, torch.Tensor]) -> Checkpoint:
+        """With the tensors themselves."""
+        by_name = {name.removeprefix(self.prefix): tensor for name, tensor in tensors.items()}
+        return Checkpoint(by_name, self.wrapper, self.prefix, self.extras)
 
 
-def _compare(shapes: Mapping[str, tuple[int, ...]], outline: Mapping[str, torch.Tensor], idle: str, path: Path) -> None:
-    needed = _shapes(outline)
+def _misfits_by_kind(shapes: Shapes, outline: Mapping[str, torch.Tensor], idle: str) -> dict[str, dict[str, str]]:
+    """Kind of fault → name → the line about it."""
+    needed = {name: tuple(tensor.shape) for name, tensor in outline.items()}
     counted = {name for name in needed.keys() | shapes.keys() if not re.fullmatch(idle, name)}
-    faults = [
-        _listed("missing", sorted(counted & (needed.keys() - shapes.keys()))),
-        _listed("unknown", sorted(counted & (shapes.keys() - needed.keys()))),
-        _listed("of another shape", [n for n in needed if n in shapes and shapes[n] != needed[n]]),
-    ]
-    if any(faults):
-        raise _rejected(path, f"tensors do not fit the network: {'; '.join(filter(None, faults))}")
+    faults = {
+        "missing": {
+            name: f"{quoted(name)} is missing ({_sides(needed[name])})"
+            for name in needed
+            if name in counted - shapes.keys()
+        },
+        "unknown": {
+            name: f"{quoted(name)} is unknown ({_sides(shapes[name])})"
+            for name in shapes
+            if name in counted - needed.keys()
+        },
+        "of another shape": {
+            name: f"{quoted(name)} has the shape {_sides(shapes[name])}, not {_sides(needed[name])}"
+            for name in needed
+            if name in shapes and shapes[name] != needed[name]
+        },
+    }
+    return {kind: lines for kind, lines in faults.items() if lines}
 
 
-def _listed(fault: str, names: Iterable[str]) -> str:
-    names = list(names)
-    if not names:
-        return ""
-    shown = ", ".join(quoted(name) for name in names[:NAMES_SHOWN])
-    return f"{len(names)} {fault} ({shown}{', …' if len(names) > NAMES_SHOWN else ''})"
+def _sides(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape)) or "one number"
+
+
+def _counted(fault: str, lines: Mapping[str, str]) -> str:
+    shown = ", ".join(quoted(name) for name in list(lines)[:NAMES_SHOWN])
+    return f"{len(lines)} {fault} ({shown}{', …' if len(lines) > NAMES_SHOWN else ''})"
 
 
 def _rejected(path: Path, fault: str) -> BundleRejected:

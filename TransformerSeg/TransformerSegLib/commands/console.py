@@ -42,6 +42,8 @@ def run(command: Callable[[], int | None]) -> None:
         code = command()
     except TransformerSegError as error:
         typer.echo(f"transformerseg: {error}", err=True)
+        for line in error.details:
+            typer.echo(f"  {line}", err=True)
         sys.exit(EXIT_BAD_INPUT)
     except (KeyboardInterrupt, typer.Abort):
         code = EXIT_INTERRUPTED
@@ -72,7 +74,7 @@ def _stop_on_termination(signum, frame) -> None:
 
 @contextmanager
 def progress_bar() -> Iterator[OnProgress]:
-    """A bar on standard error: stage, windows done of total, time left; notes are printed above it.
+    """A bar on standard error: stage, windows or slices done of total, time left; notes are printed above it.
 
     Where standard error is not a terminal there are the notes only.
     """
@@ -90,14 +92,14 @@ def progress_bar() -> Iterator[OnProgress]:
             if progress.note:
                 console.print(progress.note)
             counted = progress.stage is Stage.SEGMENT and progress.total > 0
-            windows = [f"{progress.done}/{progress.total} windows"] if counted else []
+            done = [f"{progress.done}/{progress.part.counted(progress.total)}"] if counted else []
             left = [f"{_duration(progress.seconds_left)} left"] if progress.seconds_left is not None else []
             bar.update(
                 task,
                 description=progress.stage.value,
                 completed=progress.done,
                 total=progress.total if counted else None,
-                told=", ".join(windows + left),
+                told=", ".join(done + left),
             )
 
         yield on_progress

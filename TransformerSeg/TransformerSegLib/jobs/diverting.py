@@ -3,6 +3,7 @@
 Slicer's log handlers, and what it has for standard output, make Qt objects in the thread that calls them, which only
 the main thread may do. So, while at least one thread is diverted, logging, warnings and the two streams ask who calls:
 a diverted thread's words are turned into plain data and posted; those of all other threads take their usual way.
+A thread that a diverted one starts is diverted too where it runs in that one's context (``contextvars``).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from types import MethodType
 
@@ -25,8 +27,10 @@ Post = Callable[[Emission], None]
 _STREAMS = ("stdout", "stderr")
 
 _LOCK = threading.Lock()
-_posts: dict[int, Post] = {}
-"""Where the words of each diverted thread go, by its identifier."""
+_post: ContextVar[Post | None] = ContextVar("_post", default=None)
+"""Where the words of this thread go; None: their usual way."""
+
+_diverted_threads = 0
 
 
 @contextmanager
@@ -36,16 +40,18 @@ def diverted(post: Post) -> Iterator[None]:
     Logging, warnings and the streams are as they were once no thread is diverted; what someone else has put into
     their places meanwhile stays.
     """
-    thread = threading.get_ident()
+    global _diverted_threads
     with _LOCK:
         _divert()
-        _posts[thread] = post
+        _diverted_threads += 1
+    usual = _post.set(post)
     try:
         yield
     finally:
+        _post.reset(usual)
         with _LOCK:
-            del _posts[thread]
-            if not _posts:
+            _diverted_threads -= 1
+            if not _diverted_threads:
                 _restore()
 
 
@@ -116,7 +122,7 @@ class _Switch:
         self.everyone_else = everyone_else
 
     def __getattr__(self, attribute: str) -> object:
-        post = _posts.get(threading.get_ident())
+        post = _post.get()
         return getattr(self.everyone_else if post is None else _Stream(self._name, post), attribute)
 
 
@@ -128,7 +134,7 @@ class _Gate:
         self._diverted_function = diverted_function
 
     def __call__(self, *arguments, **named) -> None:
-        post = _posts.get(threading.get_ident())
+        post = _post.get()
         if post is None:
             self.function(*arguments, **named)
         else:

@@ -58,6 +58,11 @@ class Architecture(Arguments, ABC):
             trained_with_monai: the version of MONAI that the weights were trained with; None where it is not known.
         """
 
+    @classmethod
+    def depends_on_monai(cls, arguments: Mapping[str, object]) -> bool:
+        """Whether these arguments of a bundle mean one thing or another by the version of MONAI that trained it."""
+        return False
+
     @abstractmethod
     def window_fault(self, roi_size: tuple[int, ...]) -> str | None:
         """What is wrong with a window of this size in voxels ("its sides are not multiples of 32"), or None."""
@@ -97,6 +102,18 @@ class Architecture(Arguments, ABC):
                 remedy="Check the sizes in network_def of the bundle's configs/inference.json",
             )
         return tensors
+
+
+def sides_of(size: int | tuple[int, ...], axes: int = 3) -> tuple[int, ...]:
+    """One length a side: 96 → (96, 96, 96)."""
+    return (size,) * axes if isinstance(size, int) else size
+
+
+def fixed_window_fault(built_for: tuple[int, ...], roi_size: tuple[int, ...]) -> str | None:
+    """``Architecture.window_fault`` of a network with a position embedding for each of its tokens."""
+    if tuple(roi_size) != built_for:
+        return f"the network takes windows of {'×'.join(map(str, built_for))} only"
+    return None
 
 
 def _numbers_on_the_cpu() -> torch.overrides.TorchFunctionMode:

@@ -11,9 +11,9 @@ def linear(tokens: float, inputs: int, outputs: int) -> float:
     return 2.0 * tokens * inputs * outputs
 
 
-def convolution(voxels: float, inputs: int, outputs: int, kernel: int = 3) -> float:
-    """A convolution with a kernel of so many voxels' length that makes so many voxels."""
-    return linear(voxels, inputs, outputs) * kernel**3
+def convolution(voxels: float, inputs: int, outputs: int, kernel: int = 3, axes: int = 3) -> float:
+    """A convolution with a kernel of so many voxels' length along so many axes that makes so many voxels."""
+    return linear(voxels, inputs, outputs) * kernel**axes
 
 
 def upsampling(voxels: float, inputs: int, outputs: int) -> float:

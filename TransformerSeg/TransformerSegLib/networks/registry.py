@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING
 from TransformerSegLib.errors import BundleRejected
 from TransformerSegLib.networks.architecture import Architecture
 from TransformerSegLib.networks.file_text import quoted
+from TransformerSegLib.networks.swin_unet import SwinUnet
 from TransformerSegLib.networks.swin_unetr import SwinUNETR
+from TransformerSegLib.networks.transunet import TransUNet
+from TransformerSegLib.networks.unest import UNesT
 from TransformerSegLib.networks.unetr import UNETR
+from TransformerSegLib.networks.unetr_tamasino52 import UNETRTamasino52
 
 if TYPE_CHECKING:
     import torch
 
-ARCHITECTURES: dict[str, type[Architecture]] = {architecture.name: architecture for architecture in (SwinUNETR, UNETR)}
+ARCHITECTURES: dict[str, type[Architecture]] = {
+    architecture.name: architecture for architecture in (SwinUNETR, UNETR, UNETRTamasino52, SwinUnet, TransUNet, UNesT)
+}
 
 
 def architecture_for(target: str) -> type[Architecture]:
@@ -26,9 +32,10 @@ def architecture_for(target: str) -> type[Architecture]:
     for architecture in ARCHITECTURES.values():
         if target in architecture.targets:
             return architecture
+    *first, last = ARCHITECTURES
     raise BundleRejected(
         f"The bundle's network {quoted(target)} is not supported yet",
-        why=f"the networks that are known here are {' and '.join(ARCHITECTURES)}, and code from a bundle is never run",
+        why=f"the networks known here are {', '.join(first)} and {last}, and code from a bundle is never run",
         remedy="Use a bundle with one of these",
     )
 

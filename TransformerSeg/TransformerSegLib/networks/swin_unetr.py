@@ -92,8 +92,12 @@ class SwinUNETR(Architecture):
         """
         modern = {name: value for name, value in arguments.items() if name not in cls.irrelevant}
         if modern.get("downsample", "merging") == "merging":
-            modern["downsample"] = LEGACY_MERGING if _is_before_change(trained_with_monai) else "merging"
+            modern["downsample"] = LEGACY_MERGING if is_before_change(trained_with_monai) else "merging"
         return modern
+
+    @classmethod
+    def depends_on_monai(cls, arguments: Mapping[str, object]) -> bool:
+        return arguments.get("downsample", "merging") == "merging"
 
     def window_fault(self, roi_size: tuple[int, int, int]) -> str | None:
         if any(side % SIDE_MULTIPLE for side in roi_size):
@@ -154,7 +158,24 @@ class SwinUNETR(Architecture):
         return nets.SwinUNETR(**arguments)
 
 
-def _is_before_change(monai_version: str | None) -> bool:
+MERGINGS_TOLD = {
+    LEGACY_MERGING: "as MONAI 0.9 to 1.4",
+    "merging": "as MONAI 1.5 and later",
+    "mergingv2": "as “mergingv2” of MONAI",
+}
+
+
+def merging_told(arguments: Mapping[str, object]) -> str:
+    """The order in which a Swin UNETR of these arguments merges patches, in words."""
+    return MERGINGS_TOLD[str(arguments.get("downsample", "merging"))]
+
+
+def is_before_change(monai_version: str | None) -> bool:
+    """Whether this version of MONAI merges patches as 0.9 to 1.4 did.
+
+    Raises:
+        BundleRejected: it is no version.
+    """
     numbers = re.match(r"(\d+)\.(\d+)", monai_version or "")
     if numbers is None:
         raise BundleRejected(

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from TransformerSegLib.networks.architecture import FLOAT32_BYTES, WORKSPACE_BYTES, Architecture, Rate
+from TransformerSegLib.networks.architecture import (
+    FLOAT32_BYTES,
+    WORKSPACE_BYTES,
+    Architecture,
+    Rate,
+    fixed_window_fault,
+    sides_of,
+)
 from TransformerSegLib.networks.arguments import Flag
 from TransformerSegLib.networks.operations import (
     UPSAMPLED,
@@ -83,10 +90,7 @@ class UNETR(Architecture):
         return modern
 
     def window_fault(self, roi_size: tuple[int, int, int]) -> str | None:
-        built_for = (self.img_size,) * 3 if isinstance(self.img_size, int) else self.img_size
-        if tuple(roi_size) != built_for:
-            return f"the network takes windows of {'×'.join(map(str, built_for))} only"
-        return None
+        return fixed_window_fault(sides_of(self.img_size), roi_size)
 
     def activation_bytes(self, roi_size: tuple[int, int, int]) -> int:
         maps = DECODER_FEATURES * self.feature_size + OTHER_FEATURES

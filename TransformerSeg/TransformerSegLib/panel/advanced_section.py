@@ -1,10 +1,9 @@
-"""Advanced: device, speed, surfaces, and where models lie. Closed until somebody needs it."""
+"""Advanced: device, speed, surfaces. Closed until somebody needs it."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import qt
@@ -26,7 +25,6 @@ class AdvancedSection:
     """What most people never open.
 
     Args:
-        storage: the folder of imported models.
         devices: gives the devices as far as they are known; asked when the section is opened.
         on_changed: called when a person chose another device or speed.
         on_surfaces: called when a person turned 3D on or off, or chose another smoothing while it is on.
@@ -34,16 +32,14 @@ class AdvancedSection:
 
     def __init__(
         self,
-        storage: Path,
         devices: Callable[[], Sequence[Device]],
         on_changed: Callable[[], None],
         on_surfaces: Callable[[], None],
     ) -> None:
         self.widget, self._ui = load_section("Advanced")
-        self._storage, self._devices, self._on_changed = storage, devices, on_changed
+        self._devices, self._on_changed = devices, on_changed
         self._filling = False
         self._automatic = ""
-        self._ui.storagePath.text = _breakable(str(storage))
         for preset in Preset:
             self._ui.presetBox.addItem(_(preset.title), preset.value)
         self.list_devices()
@@ -55,7 +51,6 @@ class AdvancedSection:
         self._smoothed.connect("timeout()", on_surfaces)
         self._ui.surfacesBox.connect("clicked(bool)", lambda checked: on_surfaces())
         self._ui.smoothingSlider.connect("valueChanged(double)", lambda value: self._on_smoothing())
-        self._ui.openStorageButton.connect("clicked(bool)", lambda checked: self._open_storage())
         self._ui.advancedCollapsibleButton.connect("contentsCollapsed(bool)", self._on_fold)
 
     @property
@@ -115,10 +110,6 @@ class AdvancedSection:
         self._ui.deviceHint.visible = self.device == AUTO
         self._ui.deviceHint.text = self._automatic
 
-    def _open_storage(self) -> None:
-        self._storage.mkdir(parents=True, exist_ok=True)
-        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(self._storage)))
-
 
 def _device_words(device: Device) -> str:
     if device.free_bytes is None:
@@ -135,8 +126,3 @@ def _automatic_words(devices: Sequence[Device]) -> str:
     if "torch" not in sys.modules:
         return _("A graphics card, where there is one: listed here after the first run, which loads PyTorch.")
     return _("Now: {device}.").format(device=_device_words(devices[0]))
-
-
-def _breakable(path: str) -> str:
-    """With places in it where a line may break: a long path has no spaces."""
-    return path.replace("/", "/\u200b").replace("\\", "\\\u200b")

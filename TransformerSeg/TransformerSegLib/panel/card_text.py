@@ -11,27 +11,51 @@ from TransformerSegLib.inference.data_size import data_size
 from TransformerSegLib.panel.phrases import escaped
 
 if TYPE_CHECKING:
+    from TransformerSegLib.bundles.bundle import Bundle
     from TransformerSegLib.bundles.card import Card
+    from TransformerSegLib.bundles.plan import Plan
+
+MERGING = {
+    "legacy": "patches merged as by MONAI 0.9 to 1.4",
+    "merging": "patches merged as by MONAI 1.5 and later",
+    "mergingv2": "patches merged in the order “mergingv2”",
+}
+"""What decides on the answers of a Swin UNETR, since three orders of merging have the same weights' names."""
 
 
-def card_text(summary: ModelSummary, card: Card | None) -> str:
-    """Rich text.
+def card_text(summary: ModelSummary, bundle: Bundle | None) -> str:
+    """Rich text; addresses in it are plain text.
 
     Args:
         summary: always there.
-        card: None where it cannot be read yet, because packages are missing; then only the summary is told.
+        bundle: None where it cannot be read yet, because it is to be downloaded or packages are missing; then only
+            the summary is told.
     """
+    card = None if bundle is None else bundle.card
     parts = [f"<h3>{escaped(summary.title)}</h3>", _paragraph(summary.description)]
     parts += [_part(_("Segments"), ", ".join(summary.structures))]
-    if card is not None:
-        parts += [_part(_("Wants"), _wants(card)), _part(_("Trained on"), card.training_data), _measured(card)]
-        parts += [_bullets(_("Limits"), card.limits)]
+    if bundle is not None:
+        parts += [_part(_("Network"), _network(bundle.plan))]
+        parts += [_part(_("Wants"), _wants(card)), _part(_("Trained on"), card.training_data)]
+    parts += [_measured(card) if card and card.dice else _part(_("Dice"), summary.dice or _("not stated"))]
+    parts += [_bullets(_("Limits"), card.limits)] if card else []
     parts += [_part(_("Licence"), summary.licence or _("not stated"))]
-    if card is not None:
-        parts += [_bullets(_("References"), card.references), _part(_("Version"), card.version)]
-    parts += [_part(_("Size"), data_size(summary.bytes))]
+    parts += [_bullets(_("References"), card.references), _part(_("Version"), card.version)] if card else []
+    parts += [_part(_("Size"), data_size(summary.bytes) if summary.bytes else _("not known"))]
+    parts += [_part(_("Source"), summary.source)]
     parts += [f"<p><i>{escaped(card.intended_use if card else _('For research use, not for diagnosis.'))}</i></p>"]
     return "".join(parts)
+
+
+def _network(plan: Plan) -> str:
+    """Its kind, how it goes through a volume, and what else decides on its answers."""
+    words = [plan.network.architecture]
+    if plan.slices is not None:
+        words.append(_("slice by slice, on {axial} slices").format(axial=_(plan.slices)))
+    merging = plan.network.arguments.get("downsample")
+    if merging is not None:
+        words.append(_(MERGING.get(str(merging), str(merging))))
+    return "; ".join(words)
 
 
 def _wants(card: Card) -> str:
@@ -51,8 +75,6 @@ def _bounds(bounds: tuple[float, float]) -> dict[str, float]:
 
 
 def _measured(card: Card) -> str:
-    if not card.dice:
-        return _part(_("Dice"), _("not stated"))
     rows = "".join(
         f'<tr><td>{escaped(name)}&nbsp;&nbsp;</td><td align="right">{dice:.3f}</td></tr>'
         for name, dice in card.dice.items()

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from TransformerSegLib.inference.data_size import data_size
 from TransformerSegLib.inference.devices import AUTO, CPU
 from TransformerSegLib.panel.checking import region_box
-from TransformerSegLib.panel.phrases import duration
+from TransformerSegLib.panel.phrases import counted_parts, duration
 from TransformerSegLib.panel.request import Request
 from TransformerSegLib.panel.settings import AUTO_DEVICE_USED, Settings, remembered_pace
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from TransformerSegLib.bundles.bundle import Bundle
+    from TransformerSegLib.inference.memory import Estimate
 
 NVIDIA_TOOL = "nvidia-smi"
 """Comes with NVIDIA's driver; that a graphics card can be used is not known before PyTorch is loaded."""
@@ -30,7 +31,7 @@ class Forecast:
     """What a run will take.
 
     Attributes:
-        windows: how many there are.
+        windows: how many there are; slices, where the model sees these.
         memory_bytes: of the computer's memory, at the peak.
         seconds: None where that cannot be told yet: a graphics card that was never used with this model.
         words: for the line below Segment: "27 windows, about 1.4 GB of memory, about 12 s on the CPU".
@@ -59,12 +60,12 @@ def forecast_run(request: Request, bundle: Bundle, frames: int, settings: Settin
     device = expected_device(request.device, settings)
     placement = Placement(device or CPU, device or CPU, bundle.plan.window.batch_size)
     needed = estimate(bundle, shape, affine, request.preset)
-    pace = None if device is None else remembered_pace(settings, bundle.weights_sha256, device)
+    pace = None if device is None else remembered_pace(settings, bundle, device)
     seconds = None if device is None else forecast_seconds(bundle, shape, affine, device, pace, request.preset)
     if seconds is not None:
         seconds *= frames
     memory = needed.on_cpu(placement)
-    return Forecast(needed.windows, memory, seconds, _words(needed.windows, frames, memory, seconds, device))
+    return Forecast(needed.windows, memory, seconds, _words(needed, frames, memory, seconds, device))
 
 
 def expected_device(wanted: str, settings: Settings) -> str | None:
@@ -94,10 +95,10 @@ def _segmented_part(request: Request) -> tuple[tuple[int, int, int], np.ndarray]
     return tuple(side.stop - side.start for side in box), affine
 
 
-def _words(windows: int, frames: int, memory: int, seconds: float | None, device: str | None) -> str:
-    counted = _("1 window") if windows == 1 else _("{count} windows").format(count=windows)
+def _words(needed: Estimate, frames: int, memory: int, seconds: float | None, device: str | None) -> str:
+    counted = counted_parts(needed.windows, needed.part)
     if frames > 1:
-        counted = _("{frames} frames of {windows}").format(frames=frames, windows=counted)
+        counted = _("{frames} frames of {parts}").format(frames=frames, parts=counted)
     parts = [counted, _("about {size} of memory").format(size=data_size(memory))]
     where = _("the CPU") if device == CPU else device
     if seconds is not None:

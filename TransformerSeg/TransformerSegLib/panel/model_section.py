@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import qt
@@ -12,120 +13,144 @@ from slicer.i18n import tr as _
 from TransformerSegLib.bundles.library import ModelLibrary, ModelSummary
 from TransformerSegLib.errors import TransformerSegError
 from TransformerSegLib.inference.data_size import data_size
+from TransformerSegLib.jobs.job import JobState
 from TransformerSegLib.panel.card_text import card_text
+from TransformerSegLib.panel.change_row import ChangeRow, is_worth_reading
+from TransformerSegLib.panel.dropping import DropTarget
+from TransformerSegLib.panel.library_work import CHECKPOINTS, Change, Kind, LibraryWork
 from TransformerSegLib.panel.licences import Licences
 from TransformerSegLib.panel.loading import load_section
-from TransformerSegLib.panel.phrases import BAD, escaped, explained, listed, sign
+from TransformerSegLib.panel.model_list import ModelList
+from TransformerSegLib.panel.models_folder import ModelsFolder
+from TransformerSegLib.panel.phrases import BAD, breakable, escaped, explained, listed, sign
 
 if TYPE_CHECKING:
     from TransformerSegLib.bundles.bundle import Bundle
 
-_MOST_ROWS_SHOWN = 4
+ARCHIVES = (".zip",)
 
 
 class ModelSection:
-    """The searchable list, the card, the licence, and import.
+    """The list, the card, the licence; what brings models in, and what takes them away.
 
     Args:
-        models: the library that is listed.
+        work: changes the library.
         licences: which of them were acknowledged.
         read: gives a model's bundle; None while packages to read it are missing (``Session.bundle``).
-        on_chosen: called when a person chose a model, acknowledged a licence, or changed the library.
+        prepare: loads what it takes to check a model (``Session.load_engine``).
+        on_chosen: called when a person chose a model, acknowledged a licence, or the library changed.
+        on_moved: called when the models lie in another folder.
     """
 
     def __init__(
         self,
-        models: ModelLibrary,
+        work: LibraryWork,
         licences: Licences,
         read: Callable[[str], Bundle | None],
+        prepare: Callable[[], None],
         on_chosen: Callable[[], None],
+        on_moved: Callable[[], None],
     ) -> None:
         self.widget, self._ui = load_section("Model")
-        self._models, self._licences, self._read, self._on_chosen = models, licences, read, on_chosen
-        self._summaries: dict[str, ModelSummary] = {}
-        self._filling = False
+        self._work, self._licences, self._read, self._prepare = work, licences, read, prepare
+        self._on_chosen, self._on_moved = on_chosen, on_moved
+        self._choices = 0  # how often a person has chosen
+        self._rows: dict[Change, ChangeRow] = {}
+        self._list = ModelList(self._ui, self._on_row)
+        self._folder = ModelsFolder(work.models, self._move, self._empty)
+        self._ui.folderAreaLayout.addWidget(self._folder.widget)
+        self._dropping = DropTarget(self.widget, _is_offered, self._import_all)
         self._ui.importButton.setMenu(self._import_menu())
-        self._ui.searchEdit.connect("textChanged(QString)", self._filter)
-        self._ui.modelList.connect("currentRowChanged(int)", self._on_row)
         self._ui.licenceCheckBox.connect("clicked(bool)", self._on_licence)
         self._ui.cardButton.connect("toggled(bool)", lambda shown: self._show_card())
+        self._ui.downloadButton.connect("clicked(bool)", lambda checked: self._download())
+        self._ui.exportButton.connect("clicked(bool)", lambda checked: self._export())
         self._ui.removeButton.connect("clicked(bool)", lambda checked: self._remove())
-        self._ui.importFault.visible = False
         self.list_models()
 
     @property
     def chosen(self) -> ModelSummary | None:
         """The model that is selected."""
-        item = self._ui.modelList.currentItem()
-        return self._summaries.get(item.data(qt.Qt.UserRole)) if item else None
+        return self._list.chosen
 
     @property
     def licence_accepted(self) -> bool:
         """True where the licence does not restrict, or was acknowledged."""
         return self.chosen is not None and self._licences.accepted(self.chosen)
 
+    @property
+    def change(self) -> Change | None:
+        """What has to be waited for before the selected model can be used; None: nothing."""
+        name = self.chosen.name if self.chosen else ""
+        of_it = (Kind.DOWNLOAD, Kind.REMOVE)
+        changes = (change for change in self._work.changes if change.of_all or change.kind in of_it)
+        return next((change for change in changes if change.of_all or change.model == name), None)
+
     def choose(self, name: str) -> None:
         """Select a model by name, without telling anybody; the first usable one where there is none of that name."""
-        names = list(self._summaries)
-        usable = [summary.name for summary in self._summaries.values() if not summary.fault] or names
-        wanted = name if name in names else next(iter(usable), None)
-        row = names.index(wanted) if wanted is not None else -1
-        if row != self._ui.modelList.currentRow:
-            self._filling = True
-            self._ui.modelList.setCurrentRow(row)
-            self._filling = False
+        self._list.choose(name)
         self._show_chosen()
 
     def list_models(self) -> None:
         """Read the library again; the selected model stays selected."""
-        before = self.chosen.name if self.chosen else ""
-        self._summaries = {summary.name: summary for summary in self._models.summaries()}
-        self._filling = True
-        self._ui.modelList.clear()
-        for summary in self._summaries.values():
-            self._ui.modelList.addItem(self._item(summary))
-        self._filling = False
-        self._fit_height()
-        self._ui.searchEdit.visible = len(self._summaries) > 1
-        self._filter(self._ui.searchEdit.text)
-        self.choose(before)
+        self._list.fill(self._work.models.summaries())
+        self._folder.show_size()
+        self._show_chosen()
 
-    def _item(self, summary: ModelSummary) -> qt.QListWidgetItem:
-        item = qt.QListWidgetItem(f"{summary.title}\n{_row(summary)}")
-        item.setData(qt.Qt.UserRole, summary.name)
-        item.setToolTip(f"{summary.title}: {', '.join(summary.structures)}")
-        return item
+    def show_runs(self, running: bool) -> None:
+        """Whether something is segmented: then the models stay where they are."""
+        reason = ""
+        if running:
+            reason = _("Wait until the segmentation has ended")
+        elif self._work.changes:
+            reason = _("Wait until the models are no longer changed")
+        self._folder.show_reason(reason)
 
-    def _fit_height(self) -> None:
-        """As high as its rows, up to a few; then it scrolls."""
-        rows = max(1, min(len(self._summaries), _MOST_ROWS_SHOWN))
-        height = rows * max(1, self._ui.modelList.sizeHintForRow(0)) + 2 * self._ui.modelList.frameWidth
-        self._ui.modelList.setFixedHeight(height)
+    def close(self) -> None:
+        """Take no drops any more."""
+        self._dropping.close_target()
 
-    def _filter(self, text: str) -> None:
-        words = text.lower().split()
-        for row, summary in enumerate(self._summaries.values()):
-            found = " ".join((summary.title, summary.name, summary.modality or "", *summary.structures)).lower()
-            self._ui.modelList.item(row).setHidden(not all(word in found for word in words))
+    # The selected model
 
-    def _on_row(self, row: int) -> None:
-        if not self._filling:
-            self._show_chosen()
-            self._on_chosen()
+    def _on_row(self) -> None:
+        self._choices += 1
+        self._show_chosen()
+        self._on_chosen()
 
     def _show_chosen(self) -> None:
         summary = self.chosen
         for widget in (self._ui.modelLabel, self._ui.cardButton):
             widget.visible = summary is not None
-        self._ui.removeButton.visible = summary is not None and summary.imported
-        self._ui.licenceBox.visible = summary is not None and summary.restricted and not summary.fault
+        usable = summary is not None and not summary.fault
+        self._ui.removeButton.visible = summary is not None and _is_removable(summary)
+        self._ui.exportButton.visible = usable and summary.on_disk
+        self._ui.licenceBox.visible = usable and summary.restricted
         if summary is not None:
             self._ui.modelLabel.text = _details(summary)
             self._ui.licenceLabel.text = _("<b>This model's licence restricts its use:</b> {licence}").format(
                 licence=escaped(summary.licence)
             )
             self._ui.licenceCheckBox.checked = self._licences.accepted(summary)
+        self._show_download()
         self._show_card()
+
+    def _show_download(self) -> None:
+        summary = self.chosen
+        offered = summary is not None and not summary.on_disk and summary.downloadable and self.change is None
+        self._ui.downloadBox.visible = offered
+        if not offered:
+            return
+        size = data_size(summary.bytes) if summary.bytes else _("size unknown")
+        self._ui.downloadLabel.text = _("<b>Not on this computer yet.</b> {size} from {source}").format(
+            size=escaped(size), source=breakable(escaped(summary.source))
+        )
+        accepted = self.licence_accepted
+        self._ui.downloadButton.enabled = accepted
+        self._ui.downloadButton.toolTip = (
+            _("Nothing is downloaded before you press this; nothing is sent.")
+            if accepted
+            else _("Read and acknowledge the licence first")
+        )
 
     def _show_card(self) -> None:
         summary = self.chosen
@@ -136,14 +161,17 @@ class ModelSection:
 
     def _card(self, summary: ModelSummary) -> str:
         try:
-            bundle = self._read(summary.name)
+            bundle = self._read(summary.name) if summary.on_disk else None
         except TransformerSegError as error:
             return explained(error)
-        return card_text(summary, bundle.card if bundle else None)
+        return card_text(summary, bundle)
 
     def _on_licence(self, accepted: bool) -> None:
         self._licences.accept(self.chosen, accepted)
+        self._show_download()
         self._on_chosen()
+
+    # What changes the library
 
     def _import_menu(self) -> qt.QMenu:
         menu = qt.QMenu(self._ui.importButton)
@@ -157,51 +185,104 @@ class ModelSection:
         return menu
 
     def _import_folder(self) -> None:
-        self._import(qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder of a MONAI bundle"), ""))
+        path = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder of a MONAI bundle"), "")
+        self._import_all([Path(path)] if path else [])
 
     def _import_zip(self) -> None:
         title, files = _("Zip file of a MONAI bundle"), _("Zip files (*.zip)")
-        self._import(qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), title, "", files))
+        path = qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), title, "", files)
+        self._import_all([Path(path)] if path else [])
 
-    def _import(self, path: str) -> None:
-        if not path:
-            return
-        self._change_library(lambda: self._models.import_bundle(path))
+    def _import_all(self, paths: Sequence[Path]) -> None:
+        if paths:
+            self._prepare()
+        for path in paths:
+            self._work.import_bundle(path, self._follow())
+
+    def _download(self) -> None:
+        self._close_failed(self.chosen.name)
+        self._work.download(self.chosen, self._follow())
+
+    def _export(self) -> None:
+        title, files = _("Export the model “{title}”").format(title=self.chosen.title), _("Zip files (*.zip)")
+        path = qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), title, f"{self.chosen.name}.zip", files)
+        if path:
+            archive = path if path.lower().endswith(ARCHIVES) else f"{path}.zip"
+            self._work.export(self.chosen, Path(archive), self._follow())
 
     def _remove(self) -> None:
-        name = self.chosen.name
         question = _("Delete the model “{title}” from this computer?").format(title=self.chosen.title)
         if slicer.util.confirmOkCancelDisplay(question):
-            self._change_library(lambda: self._models.remove(name))
+            self._work.remove(self.chosen, self._follow())
 
-    def _change_library(self, change: Callable[[], ModelSummary | None]) -> None:
-        """Make a change, tell what prevents it below the list, and select the model that came in."""
-        fault = ""
-        try:
-            imported = change()
-        except TransformerSegError as error:
-            imported, fault = None, explained(error)
-        self._ui.importFault.text = fault
-        self._ui.importFault.visible = bool(fault)
+    def _move(self, folder: Path) -> None:
+        self._work.move_to(folder, self._follow())
+
+    def _empty(self) -> None:
+        self._work.empty(self._follow())
+
+    def _again(self, change: Change) -> None:
+        self._close_row(change)
+        self._work.again(change, self._follow())
+
+    def _follow(self) -> Callable[[Change], None]:
+        """To be called whenever something of a change changed that begins now."""
+        choices = self._choices
+
+        def follow(change: Change) -> None:
+            self._show_change(change)
+            if change.finished:
+                self._take_over(change, nothing_else_chosen=choices == self._choices)
+            elif change.state is JobState.QUEUED:
+                self._on_chosen()
+
+        return follow
+
+    def _take_over(self, change: Change, nothing_else_chosen: bool) -> None:
+        """List what is there now, and select what came in, unless the person has chosen something else since."""
         self.list_models()
-        if imported is not None:
-            self._ui.searchEdit.clear()
-            self.choose(imported.name)
+        came_in = change.state is JobState.DONE and change.kind in (Kind.DOWNLOAD, Kind.IMPORT)
+        if came_in and nothing_else_chosen:
+            if change.kind is Kind.IMPORT:
+                self._list.show_all()
+            self.choose(change.result.name)
+        if change.state is JobState.DONE and change.kind is Kind.MOVE:
+            self._on_moved()
         self._on_chosen()
 
+    # Rows of what goes on
 
-def _row(summary: ModelSummary) -> str:
-    """The second line of a row: "MR · 2 structures · 16 MB, on disk"."""
-    where = _("on disk") if summary.on_disk else _("to be downloaded")
-    structures = (
-        summary.structures[0]
-        if len(summary.structures) == 1
-        else _("{number} structures").format(number=len(summary.structures))
-    )
-    kind = summary.modality or _("CT or MR")
-    if len(summary.inputs) > 1:
-        kind = _("{number} × {modality}").format(number=len(summary.inputs), modality=kind)
-    return f"{kind} · {structures} · {data_size(summary.bytes)}, {where}"
+    def _show_change(self, change: Change) -> None:
+        if change.finished and not is_worth_reading(change):
+            self._close_row(change)
+        elif change in self._rows:
+            self._rows[change].update()
+        else:
+            self._rows[change] = ChangeRow(change, self._work.cancel, self._again, self._close_row)
+            self._ui.changesLayout.addWidget(self._rows[change].widget)
+        self._show_download()
+
+    def _close_row(self, change: Change) -> None:
+        row = self._rows.pop(change, None)
+        if row is not None:
+            row.widget.hide()
+            self._ui.changesLayout.removeWidget(row.widget)
+            row.widget.deleteLater()
+
+    def _close_failed(self, model: str) -> None:
+        """Who downloads again has read why it failed."""
+        for change in [change for change in self._rows if change.finished and change.model == model]:
+            self._close_row(change)
+
+
+def _is_offered(path: Path) -> bool:
+    """Whether what is dragged may be a model: what is not is Slicer's to load."""
+    return path.is_dir() or path.suffix.lower() in (*ARCHIVES, *CHECKPOINTS)
+
+
+def _is_removable(summary: ModelSummary) -> bool:
+    """Imported and downloaded models may go; embedded ones are part of the extension."""
+    return summary.imported or (summary.downloadable and summary.on_disk)
 
 
 def _details(summary: ModelSummary) -> str:

@@ -27,11 +27,13 @@ from TransformerSegLib.panel.results import figures_by_segment, last_run_words, 
 from TransformerSegLib.panel.run import Run, RunState
 from TransformerSegLib.panel.run_section import RunSection
 from TransformerSegLib.panel.sample_data import load_sample
+from TransformerSegLib.panel.settings import remember_models_folder
 from TransformerSegLib.panel.table_section import TableSection
 from TransformerSegLib.scene.display import show_result
 from TransformerSegLib.scene.sequences import frames_of
 
 if TYPE_CHECKING:
+    from TransformerSegLib.panel.library_work import LibraryWork
     from TransformerSegLib.panel.session import Session
     from TransformerSegLib.panel.settings import Settings
 
@@ -43,15 +45,16 @@ class Panel:
     """All that is seen of the module.
 
     Args:
-        session: what the panel asks to check, run and undo. The panel does not close it.
-        settings: where acknowledged licences are remembered (QSettings).
+        session: what the panel asks to check, run and undo.
+        work: what it asks to change the models on this computer. The panel closes neither.
+        settings: where acknowledged licences, and the folder of models, are remembered (QSettings).
 
     Attributes:
         widget: to be added to the module's layout; a qMRMLWidget.
     """
 
-    def __init__(self, session: Session, settings: Settings) -> None:
-        self._session = session
+    def __init__(self, session: Session, work: LibraryWork, settings: Settings) -> None:
+        self._session, self._work, self._settings = session, work, settings
         self._parameters: Parameters | None = None
         self._filling: InputFilling | None = None
         self._request: Request | None = None
@@ -61,7 +64,7 @@ class Panel:
         self._made: Run | None = None  # the result that is in the scene, and not in the table yet
         self._confirmed: tuple[object, ...] | None = None
         self._editor_was_opened = False
-        self._make_sections(settings)
+        self._make_sections()
         self.widget = self._assembled()
         self._observers = PanelObservers(slicer.mrmlScene, self._refresh_soon, self._let_go_of_scene)
         self._soon = _timer(_REFRESH_MS, self.refresh)
@@ -86,6 +89,11 @@ class Panel:
             self._filling.fill_again()
         self.refresh()
 
+    def list_models(self) -> None:
+        """Read the library of models again."""
+        self._model.list_models()
+        self._refresh_soon()
+
     def exit(self) -> None:
         """Another module is shown: let go of the editor's effect and shortcuts. Runs go on."""
         self._correct.exit()
@@ -95,6 +103,7 @@ class Panel:
         self.set_parameter_node(None)
         for timer in (self._soon, self._taking_up, self._opening):
             timer.stop()
+        self._model.close()
         self._advanced.close()
         self._observers.close()
         self._let_go_of_scene()
@@ -123,9 +132,11 @@ class Panel:
         self._input.show_channels(channels)
         self._filling.fill(model)
         self._input.show_nodes(parameters.inputs)
+        self._input.show_told_by_name(self._filling.told_by_name(model))
         self._observers.watch([*parameters.inputs.values(), parameters.region])
         self._request = parameters.request(channels, model.structures if model else ())
-        complete = bool(channels) and None not in self._request.volumes and not model.fault
+        usable = model is not None and model.on_disk and not model.fault and self._model.change is None
+        complete = usable and bool(channels) and None not in self._request.volumes
         check = self._session.check(self._request) if complete else None
         if self._confirmed != self._confirmable():
             self._input.withdraw_confirmation()
@@ -145,6 +156,7 @@ class Panel:
             Choices(
                 has_volumes=has_volumes(slicer.mrmlScene),
                 model=self._model.chosen,
+                change=self._model.change,
                 licence_accepted=self._model.licence_accepted,
                 inputs={name: node is not None for name, node in self._input.nodes.items()},
                 check=check,
@@ -179,6 +191,7 @@ class Panel:
     def _show_runs(self) -> None:
         is_new = self._request is not None and self._key(self._request) not in self._pending.values()
         self._run.show_runs(self._session.runs, can_queue=is_new and not self._reason)
+        self._model.show_runs(bool(self._session.runs))
 
     def _result_node(self) -> slicer.vtkMRMLSegmentationNode | None:
         """What the last run made, unless another segmentation was chosen since; else the latest result in the scene."""
@@ -197,6 +210,12 @@ class Panel:
         if self._parameters is not None:
             self._parameters.model = self._model.chosen.name if self._model.chosen else ""
             self.refresh()
+
+    def _load_engine(self) -> None:
+        self._session.load_engine(self._run.announce)
+
+    def _on_moved(self) -> None:
+        remember_models_folder(self._settings, self._work.models.folder)
 
     def _on_structures(self) -> None:
         self._parameters.unwanted = self._result.unwanted
@@ -233,6 +252,7 @@ class Panel:
             self.refresh()
         if self._reason or self._request is None:
             return
+        self._filling.confirm()
         self._run.show_error(None)
         self._run.show_notes(())
         self._run.show_done("", can_undo=False)
@@ -305,15 +325,18 @@ class Panel:
 
     # Parts
 
-    def _make_sections(self, settings: Settings) -> None:
+    def _make_sections(self) -> None:
         session = self._session
         self._input = InputSection(self._on_inputs, self._on_confirm, self._on_place_box, self._on_load_sample)
-        self._model = ModelSection(session.models, Licences(settings), session.bundle, self._on_model)
+        licences = Licences(self._settings)
+        self._model = ModelSection(
+            self._work, licences, session.bundle, self._load_engine, self._on_model, self._on_moved
+        )
         self._result = ResultSection(self._on_structures)
         self._correct = CorrectSection()
         self._run = RunSection(self._on_segment, session.cancel, self._on_copy_report, self._on_undo)
         self._table = TableSection(self._correct.choose)
-        self._advanced = AdvancedSection(session.models.folder, session.devices, self._on_advanced, self._on_surfaces)
+        self._advanced = AdvancedSection(session.devices, self._on_advanced, self._on_surfaces)
 
     def _assembled(self) -> slicer.qMRMLWidget:
         widget = slicer.qMRMLWidget()

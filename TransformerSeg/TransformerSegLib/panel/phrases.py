@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from slicer.i18n import tr as _
 
 from TransformerSegLib.errors import TransformerSegError
+from TransformerSegLib.inference.parts import Part
 
 GOOD, DOUBTFUL, BAD = "✓", "!", "✗"
 
@@ -38,6 +39,18 @@ def duration(seconds: float) -> str:
     if minutes < _HOUR // _MINUTE:
         return _("{number} min").format(number=minutes)
     return _("{hours} h {minutes} min").format(hours=minutes // 60, minutes=minutes % 60)
+
+
+def counted_parts(number: int, part: Part) -> str:
+    """ "27 windows", "1 slice"."""
+    if part is Part.SLICE:
+        return _("1 slice") if number == 1 else _("{count} slices").format(count=number)
+    return _("1 window") if number == 1 else _("{count} windows").format(count=number)
+
+
+def breakable(text: str) -> str:
+    """With places in it where a line may break: a path or an address has no spaces."""
+    return text.replace("/", "/\u200b").replace("\\", "\\\u200b").replace("_", "_\u200b")
 
 
 def listed(names: Iterable[str], most: int = 3) -> str:

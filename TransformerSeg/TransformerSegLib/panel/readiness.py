@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from slicer.i18n import tr as _
 
 from TransformerSegLib.bundles.library import ModelSummary
+from TransformerSegLib.errors import FrameOfReferenceMismatch
 from TransformerSegLib.panel.checking import InputCheck, Verdict
+from TransformerSegLib.panel.library_work import Change, Kind
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,7 @@ class Choices:
     Attributes:
         has_volumes: the scene holds a volume.
         model: None where the library is empty.
+        change: what is being done to the model, or to all of them, and has to be waited for; None: nothing.
         licence_accepted: the model's licence restricts nothing, or was acknowledged.
         inputs: channel name → whether a volume is chosen for it.
         check: None where not every input is chosen.
@@ -27,6 +30,7 @@ class Choices:
 
     has_volumes: bool
     model: ModelSummary | None
+    change: Change | None
     licence_accepted: bool
     inputs: Mapping[str, bool]
     check: InputCheck | None
@@ -42,10 +46,20 @@ def reason_not_ready(choices: Choices) -> str:
         return _("Import a model first")
     if choices.model.fault:
         return _("This model cannot be used: choose another")
+    if choices.change is not None or not choices.model.on_disk:
+        return _reason_of_absence(choices)
     missing = [name for name, chosen in choices.inputs.items() if not chosen]
     if missing:
         return _choose(missing, several=len(choices.inputs) > 1)
     return _reason_of_check(choices) or _reason_of_choice(choices)
+
+
+def _reason_of_absence(choices: Choices) -> str:
+    if choices.change is not None:
+        return _("Wait until the model is there") if choices.change.kind is Kind.DOWNLOAD else _("Wait a moment")
+    if not choices.licence_accepted:
+        return _("Read and acknowledge the licence of this model, then download it")
+    return _("Download this model first")
 
 
 def _choose(missing: list[str], several: bool) -> str:
@@ -64,6 +78,8 @@ def _reason_of_check(choices: Choices) -> str:
         return ""
     if check.suggests_region:
         return _("Place the box, or confirm to segment all of it")
+    if isinstance(check.error, FrameOfReferenceMismatch):
+        return check.error.remedy
     return _("Choose a volume that fits, or confirm")
 
 

@@ -7,8 +7,11 @@ from slicer.i18n import tr as _
 from TransformerSegLib.errors import (
     DeviceUnavailable,
     FieldOfViewTooLarge,
+    FrameOfReferenceMismatch,
     InputMismatch,
+    OtherPatient,
     OutOfMemory,
+    SameVolumeTwice,
     ScoresNotFinite,
     TransformerSegError,
     WrongNumberOfInputs,
@@ -46,10 +49,16 @@ def _remedy(error: TransformerSegError) -> str | None:
     match error:
         case FieldOfViewTooLarge():
             return _("Place a region around what is to be segmented, or confirm to segment all of it")
+        case FrameOfReferenceMismatch():
+            return _("Register one to the other, or confirm: a registered image may keep its old frame of reference")
         case InputMismatch():
             return _("Choose a volume that fits, or confirm to segment this one nevertheless")
         case WrongNumberOfInputs():
             return _("Choose one volume for each of them")
+        case OtherPatient():
+            return _("Choose volumes of one patient")
+        case SameVolumeTwice():
+            return _("Choose another volume for each input")
         case OutOfMemory():
             return _("Close other programs, or segment only a region of the volume")
         case DeviceUnavailable():

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from TransformerSegLib import __version__
+from TransformerSegLib.inference.parts import Part
 
 if TYPE_CHECKING:
     from TransformerSegLib.bundles.bundle import Bundle
@@ -41,8 +42,8 @@ def facts_of(request: Request, bundle: Bundle | None) -> tuple[str, ...]:
     if bundle is not None:
         plan = bundle.plan
         lines = [
-            f"Model: {bundle.card.name} {bundle.card.version}, weights {bundle.weights_sha256}",
-            f"Network: {plan.network.architecture}, window {_times(plan.window.roi_size)}",
+            f"Model: {bundle.card.name} {bundle.card.version}",
+            f"Network: {plan.network.architecture}, {Part.of(plan.window).value} {_times(plan.window.size)}",
         ]
     lines += [f"Input {number}: {_geometry(node)}" for number, node in enumerate(request.volumes, 1)]
     lines.append(
@@ -54,6 +55,12 @@ def facts_of(request: Request, bundle: Bundle | None) -> tuple[str, ...]:
         lines.append(f"Classes: {len(request.classes)} chosen")
     lines.append(f"Target: {'a new segmentation' if request.target is None else 'an existing segmentation'}")
     return tuple(lines)
+
+
+def weights_fact(bundle: Bundle | None) -> tuple[str, ...]:
+    """A line on the model's weights: their SHA-256 where the worker came to it, so that the window never waits for
+    it."""
+    return () if bundle is None else (f"Weights: SHA-256 {bundle.known_sha256 or 'not computed yet'}",)
 
 
 def _versions() -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import qt
 from slicer.i18n import tr as _
 
+from TransformerSegLib.inference.parts import Part
 from TransformerSegLib.inference.progress import Stage
 from TransformerSegLib.panel.loading import load_section
 from TransformerSegLib.panel.phrases import DOUBTFUL, GOOD, duration, escaped, explained, sign
@@ -136,7 +137,7 @@ class RunSection:
             button.toolTip = self._reason or _("Segment what is chosen above.")
         elif run.state is RunState.CANCELLING:
             button.text, button.enabled = _("Cancelling …"), False
-            button.toolTip = _("The run stops within one window.")
+            button.toolTip = _("The run stops within one window or slice.")
         else:
             button.text, button.enabled = _("Cancel"), True
             button.toolTip = _("Stop this run; the scene stays as it is.")
@@ -156,7 +157,8 @@ class RunSection:
         counted = progress is not None and progress.stage is Stage.SEGMENT and progress.total > 0
         bar.maximum = progress.total if counted else 0
         bar.value = progress.done if counted else 0
-        bar.format = _("%v of %m windows")
+        slices = progress is not None and progress.part is Part.SLICE
+        bar.format = _("%v of %m slices") if slices else _("%v of %m windows")
         self.show_notes(run.notes)
 
     def _update_waiting(self, runs: Sequence[Run]) -> None:

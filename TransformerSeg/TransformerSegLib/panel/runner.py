@@ -12,7 +12,7 @@ from TransformerSegLib.inference.devices import AUTO
 from TransformerSegLib.jobs.job import Job, JobState
 from TransformerSegLib.panel.placing import put_result
 from TransformerSegLib.panel.remedies import Unexpected, for_panel
-from TransformerSegLib.panel.report import report_text
+from TransformerSegLib.panel.report import report_text, weights_fact
 from TransformerSegLib.panel.run import Run, RunState
 from TransformerSegLib.panel.scene_events import SceneEvents
 from TransformerSegLib.panel.settings import AUTO_DEVICE_USED, Settings, remember_pace
@@ -150,8 +150,7 @@ class Runner:
         if undertaking.request.device == AUTO:
             self._settings.setValue(AUTO_DEVICE_USED, provenance["device"])
         if finished.seconds_per_window is not None:
-            weights, device = provenance["weights_sha256"], provenance["device"]
-            remember_pace(self._settings, weights, device, finished.seconds_per_window)
+            remember_pace(self._settings, undertaking.bundle, provenance["device"], finished.seconds_per_window)
 
     def _fail(self, undertaking: Undertaking, error: BaseException, trace: str = "") -> None:
         run = undertaking.run
@@ -160,7 +159,8 @@ class Runner:
         if isinstance(run.error, Unexpected):
             run.error.add_note(trace)  # for a script; the panel has its report
         undertaking.redaction.collect(self._scene)
-        run.report = report_text(error, undertaking.facts, trace, undertaking.redaction)
+        facts = (*undertaking.facts, *weights_fact(undertaking.bundle))
+        run.report = report_text(error, facts, trace, undertaking.redaction)
         _drop_frames(run.error)
         self._end(undertaking, RunState.FAILED, run.error.what)
 

@@ -246,7 +246,7 @@ class Session:
         if check.verdict is Verdict.REFUSED or to_be_confirmed:
             raise check.error
         check_classes(request, bundle.card)
-        self._load_torch(undertaking)
+        self.load_engine(lambda words: self._announce(undertaking, words))
         undertaking.take_over()
 
     def _install_packages(self, undertaking: Undertaking) -> None:
@@ -254,11 +254,18 @@ class Session:
             self._announce(undertaking, _("Installing Python packages …"))
             self.packages.install()
 
-    def _load_torch(self, undertaking: Undertaking) -> None:
-        """On the main thread, where importing is safe in Slicer; and all that the worker imports with it."""
+    def load_engine(self, announce: Callable[[str], None]) -> None:
+        """PyTorch, MONAI and all that workers import with them, on the main thread, where importing is safe in Slicer;
+        nothing while they are not installed.
+
+        Args:
+            announce: is told beforehand where that blocks for some seconds, and has to paint before it returns.
+        """
+        if self.packages.missing():
+            return
         first_time = any(name not in sys.modules for name in HEAVY_PACKAGES)
         if first_time:
-            self._announce(undertaking, _("Loading PyTorch (once per session) …"))
+            announce(_("Loading PyTorch (once per session) …"))
         for name in (*HEAVY_PACKAGES, *WORKERS_MODULES):
             importlib.import_module(name)
         if first_time:

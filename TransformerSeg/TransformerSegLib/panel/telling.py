@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from slicer.i18n import tr as _
 
 from TransformerSegLib.inference.progress import Stage
+from TransformerSegLib.panel.phrases import counted_parts
 from TransformerSegLib.panel.run import Run, RunState
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def progress_words(run: Run) -> str:
         return _("Starting")
     words = _(progress.stage.value)
     if progress.stage is Stage.SEGMENT and progress.total:
-        words = _("{stage}, {done} of {total} windows").format(stage=words, done=progress.done, total=progress.total)
+        total = counted_parts(progress.total, progress.part)
+        words = _("{stage}, {done} of {total}").format(stage=words, done=progress.done, total=total)
     if run.frames > 1:
         words = _("Frame {number} of {count}: {words}").format(number=run.frame, count=run.frames, words=words)
     return words

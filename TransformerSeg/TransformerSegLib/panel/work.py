@@ -81,6 +81,7 @@ class Work:
         from TransformerSegLib.inference.statistics import segment_statistics
 
         stopwatch = _Stopwatch(on_progress)
+        _ = self.bundle.weights_sha256  # computed here, and kept: the window asks for it where the run fails
         segmenter = self.engine.segmenter(self.bundle, self.device, self.options)
         segmentation = segmenter.segment(self.volumes, stopwatch, cancel)
         if self.classes is not None:

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from TransformerSegLib.bundles.weights import fill
 from TransformerSegLib.errors import TrainingDataRejected
 from TransformerSegLib.export.output import written_atomically
 from TransformerSegLib.training.data_list import Case, DataList
 from TransformerSegLib.training.recipe import Recipe
+from TransformerSegLib.training.starting import Start
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.csv"
+START = "start.json"
 DAMAGE = (OSError, ValueError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError)
 """What readers of JSON and of checkpoints raise where a file is torn."""
 
@@ -57,6 +60,7 @@ def fine_tune(
     folder: Path,
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
     device: str = "cpu",
+    start: Start | None = None,
 ) -> torch.nn.Module:
     """Train a network, or go on where an earlier call with the same folder stopped.
 
@@ -70,13 +74,15 @@ def fine_tune(
         folder: of the run; made if missing.
         on_epoch: called after every epoch.
         device: a torch device.
+        start: the weights to start from; None: random ones.
 
     Returns:
         The network with the exponential moving average of the weights (Polyak and Juditsky 1992, as ignite's
         ``EMAHandler``), in evaluation mode, on the CPU.
 
     Raises:
-        TrainingDataRejected: the folder holds a run with another recipe or other cases, or is damaged.
+        TrainingDataRejected: the folder holds a run with another recipe, start or other cases, or is damaged.
+        BundleRejected: the start holds numbers that are not finite.
     """
     import torch
     from monai.data import CacheDataset, DataLoader, DistributedSampler
@@ -88,9 +94,12 @@ def fine_tune(
     from TransformerSegLib.networks.registry import build
     from TransformerSegLib.training.augmentation import augmentation, preparation
 
-    _claim(folder, recipe, data)
+    _claim(folder, recipe, data, start)
     torch.manual_seed(recipe.seed)
-    network = build(recipe.architecture, recipe.network).to(device, memory_format=torch.channels_last_3d)
+    network = build(recipe.architecture, recipe.network)
+    if start is not None:
+        fill(network, start.tensors, start.path)
+    network.to(device, memory_format=torch.channels_last_3d)
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     optimizer.register_step_pre_hook(
         lambda *_: torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.gradient_norm) and None
@@ -127,24 +136,33 @@ def fine_tune(
     return average.cpu().eval()
 
 
-def _claim(folder: Path, recipe: Recipe, data: DataList) -> None:
+def _claim(folder: Path, recipe: Recipe, data: DataList, start: Start | None) -> None:
     """Write what defines the run into its folder, or find the same there."""
     folder.mkdir(parents=True, exist_ok=True)
+    # Runs from random weights keep no record of a start.
+    begun, record = (folder / "recipe.json").exists(), start.record if start else None
+    if begun and (folder / START).exists() is not (record is not None):
+        raise _another_run(folder, "another start")
     cases = {"training": _names(data.training, data.root), "validation": _names(data.validation, data.root)}
     for name, what, content in (
         ("recipe.json", "another recipe", recipe.model_dump(mode="json")),
         ("cases.json", "other cases", cases),
+        *([(START, "another start", record)] if record else []),
     ):
         kept = folder / name
         if not kept.exists():
             with written_atomically(kept) as temporary:
                 temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         elif _read_json(kept) != content:
-            raise TrainingDataRejected(
-                f"“{folder}” holds a run with {what}",
-                why="a run goes on only with the settings and cases that it began with",
-                remedy="Name another folder for the run",
-            )
+            raise _another_run(folder, what)
+
+
+def _another_run(folder: Path, what: str) -> TrainingDataRejected:
+    return TrainingDataRejected(
+        f"“{folder}” holds a run with {what}",
+        why="a run goes on only with the settings and cases that it began with",
+        remedy="Name another folder for the run",
+    )
 
 
 def _names(cases: Sequence[Case], root: Path) -> list[list[str]]:

@@ -11,7 +11,7 @@ from TransformerSegLib.bundles.reading import read_bundle
 from TransformerSegLib.errors import BundleRejected, TrainingDataRejected
 from TransformerSegLib.networks.registry import configured
 from TransformerSegLib.training.data_list import DataList
-from TransformerSegLib.training.export import plan_of, write_card
+from TransformerSegLib.training.export import write_trained_card
 from TransformerSegLib.training.recipe import Recipe
 
 
@@ -37,7 +37,7 @@ def _export_without_weights(recipe: Recipe, card: Card) -> None:
         configured(recipe.architecture, recipe.network).outline()
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place, "model")
-            write_card(folder, card, plan_of(recipe))
+            write_trained_card(folder, card, recipe)
             weights = folder / WEIGHTS[0]
             weights.parent.mkdir()
             weights.touch()

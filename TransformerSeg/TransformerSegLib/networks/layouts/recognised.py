@@ -21,6 +21,7 @@ class Recognised:
         assumed: of the arguments, those that are likely but not certain, each with the reason in a few words.
         renamed: the name of a tensor in the checkpoint → its name in the network, where the two differ.
         ignored: names of tensors that take no part in the result → what they are ("pretraining head").
+        hints: of the open arguments, those of which something is known, with what that is.
     """
 
     architecture: str
@@ -30,3 +31,4 @@ class Recognised:
     assumed: Mapping[str, str] = field(default_factory=dict)
     renamed: Mapping[str, str] = field(default_factory=dict)
     ignored: Mapping[str, str] = field(default_factory=dict)
+    hints: Mapping[str, str] = field(default_factory=dict)
