@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from TransformerSegLib.networks.layouts.registry import recognise
 from TransformerSegLib.networks.registry import build
 
-from golden_case import KEPT, GoldenCase
+from golden_case import KEPT, golden_case
+from official_arguments import PREFIX, ours
 
 if TYPE_CHECKING:
     import torch
@@ -23,20 +24,19 @@ if TYPE_CHECKING:
 NUMPY_1, NUMPY_2 = b"numpy.core.multiarray", b"numpy._core.multiarray"
 
 
-def official_state(case: GoldenCase, arguments: Mapping[str, object]) -> State:
-    """The whole state dict of a case, the tables that its constructor makes included.
-
-    Args:
-        case: of an official network.
-        arguments: that shapes do not tell ("num_heads").
-    """
+@cache
+def _official_state(name: str) -> State:
+    case = golden_case(name)
     weights = case.weights
-    kept = [name for name, _, rule, _ in case.tensors if rule == KEPT]
-    if kept:
-        found = recognise(case.shapes)
-        own = build(found.architecture, {**found.arguments, **arguments}).state_dict()
-        weights |= {name: own[name.removeprefix("swin_unet.")] for name in kept}
-    return {name: weights[name] for name in case.shapes}
+    if kept := [tensor for tensor, _, rule, _ in case.tensors if rule == KEPT]:
+        tables = build(*ours(case, "output_merging161" if "swin_unetr" in name else "output")).state_dict()
+        weights |= {tensor: tables[tensor.removeprefix(PREFIX)] for tensor in kept}
+    return {tensor: weights[tensor] for tensor in case.shapes}
+
+
+def official_state(name: str) -> State:
+    """The whole state dict of a golden case, the tables that its constructor makes included."""
+    return dict(_official_state(name))
 
 
 def with_prefix(prefix: str) -> Callable[[State], object]:

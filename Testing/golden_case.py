@@ -1,7 +1,7 @@
 """Golden cases: official answers to weights and inputs that are made from names.
 
-Small configurations lie in ``data/golden``; the full official ones in a folder that is not part of the repository (see
-``golden_full``).
+Small configurations lie in ``data/golden``, and the full ones of the networks of slices; other full ones in a folder
+that is not part of the repository (see ``golden_full``).
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def golden_case(name: str) -> GoldenCase:
     with np.load(FOLDER / f"{name}.npz") as stored:
         arrays = dict(stored)
     deviations = {output: float(arrays.pop(f"{output}_std")) for output in [n for n in arrays if f"{n}_std" in arrays]}
-    return GoldenCase(name=name, samples=arrays, deviations=deviations, start=0, **case)
+    return GoldenCase(name=name, samples=arrays, deviations=deviations, **{"start": 0, **case})
 
 
 def _noise(name: str, shape: Sequence[int], seed: int) -> np.ndarray:

@@ -28,6 +28,7 @@ class ModelServer:
         faults: what goes wrong with the next answers, one each: a status in place of the file, or, negative, after
             how many bytes the connection breaks.
         seconds_per_block: what a slow network takes for ``BLOCK_BYTES``.
+        held_from: the byte before which the network falls silent, until this is None.
     """
 
     def __init__(self, content: bytes) -> None:
@@ -35,6 +36,7 @@ class ModelServer:
         self.asked: list[int] = []
         self.faults: deque[int] = deque()
         self.seconds_per_block = 0.0
+        self.held_from: int | None = None
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("_Handler", (_Handler,), {"model": self}))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
@@ -42,7 +44,7 @@ class ModelServer:
         self.address = f"http://127.0.0.1:{self._server.server_port}/models/weights"
 
     def close(self) -> None:
-        self.seconds_per_block = 0.0
+        self.seconds_per_block, self.held_from = 0.0, None
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -51,7 +53,7 @@ class ModelServer:
 class _Handler(BaseHTTPRequestHandler):
     model: ModelServer
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         model, wanted = self.model, self.headers.get("Range", "bytes=0-")
         first = int(wanted.removeprefix("bytes=").removesuffix("-"))
         model.asked.append(first)
@@ -68,6 +70,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         with suppress(OSError):  # who asked has gone
             for at in range(first, first - fault if fault else size, BLOCK_BYTES):
+                while model.held_from is not None and at >= model.held_from:
+                    time.sleep(0.02)
                 self.wfile.write(model.content[at : at + BLOCK_BYTES])
                 time.sleep(model.seconds_per_block)
 

@@ -521,6 +521,14 @@ def test_a_wrong_option_ends_with_2(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "--fast" in capsys.readouterr().err
 
 
+def test_a_model_of_slices_says_so_and_counts_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    model = write_bundle(tmp_path / "slices", architecture="TransUNet")
+    assert run(["models", model], monkeypatch) == 0
+    assert "slice by slice: axial" in capsys.readouterr().out
+    assert run(["segment", SAMPLE, "--model", model, "--output", tmp_path / "a.seg.nrrd"], monkeypatch) == 0
+    assert re.search(r"^\d+ slices, about ", capsys.readouterr().err, re.MULTILINE)
+
+
 def test_the_output_is_checked_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     assert run(["segment", tmp_path / "nothing.nii.gz", "--output", tmp_path / "result.jpg"], monkeypatch) == 2
     assert ".seg.nrrd" in capsys.readouterr().err

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from TransformerSegLib.bundles.import_network import settle
 from TransformerSegLib.bundles.import_options import ImportOptions
 from TransformerSegLib.bundles.importing import import_checkpoint
 from TransformerSegLib.bundles.plan import (
@@ -26,6 +27,7 @@ from TransformerSegLib.bundles.plan import (
 )
 from TransformerSegLib.bundles.reading import read_bundle
 from TransformerSegLib.errors import BundleRejected, CheckpointRejected, LabelsRejected, OutputRejected
+from TransformerSegLib.networks.layouts.registry import recognise
 from TransformerSegLib.networks.registry import build
 
 from checkpoints import (
@@ -47,9 +49,9 @@ class Official:
     """What a user has to tell of a golden case, and how its trainer saves it."""
 
     classes: int
-    options: ImportOptions = ImportOptions()
+    options: ImportOptions
     output: str = "output"
-    wrap: Callable = with_prefix("")
+    wrap: Callable = dict
     write: Callable = save
 
 
@@ -88,12 +90,8 @@ def numbered(classes: int) -> dict[str, int]:
 
 
 def checkpoint_of(name: str, folder: Path, wrap: Callable | None = None, write: Callable | None = None) -> Path:
-    case, official = golden_case(name), OFFICIAL[name]
-    heads = official.options.heads
-    arguments = {"num_heads": heads[0] if len(heads) == 1 else heads} if heads else {}
-    if name.startswith("swin_unetr"):
-        arguments = {"downsample": "mergingv2"}
-    content = (wrap or official.wrap)(official_state(case, arguments))
+    official = OFFICIAL[name]
+    content = (wrap or official.wrap)(official_state(name))
     return (write or official.write)(content, folder / f"{name}.pth")
 
 
@@ -125,7 +123,7 @@ def test_an_official_checkpoint_becomes_a_bundle_that_answers_as_the_official_ne
 
 
 WRAPPED = {
-    "flat": {"wrap": with_prefix("")},
+    "flat": {"wrap": dict},
     "state_dict": {"wrap": of_monai_trainer},
     "model": {"wrap": lambda state: {"model": state}},
     "module.": {"wrap": with_prefix("module.")},
@@ -143,35 +141,31 @@ def test_the_way_in_which_a_trainer_wraps_its_weights_does_not_matter(way: str, 
     assert case.deviation(answer(bundle, case, "output"), "output") < MARK
 
 
-def test_swin_unet_may_have_its_own_prefix_behind_that_of_parallel_training(tmp_path: Path):
-    state = {name.removeprefix("swin_unet."): tensor for name, tensor in official_state(golden_case("swinunet"), {}).items()}
-    path = save(with_prefix("module.swin_unet.")(state), tmp_path / "epoch_149.pth")
-    bundle = import_checkpoint(path, labels(tmp_path, numbered(3)), tmp_path / "model")
-    case = golden_case("swinunet")
-    assert case.deviation(answer(bundle, case, "output_gray"), "output_gray") < MARK
-
-
-@pytest.mark.parametrize("order", ["legacy", "merging", "mergingv2"])
-def test_the_order_of_merging_that_was_asked_for_is_kept_in_the_bundle(order: str, tmp_path: Path):
-    case, output = golden_case("swin_unetr_v1"), f"output_{order.replace('legacy', 'merging_legacy')}"
-    output = {"output_merging": "output_merging161"}.get(output, output)
-    path = checkpoint_of("swin_unetr_v1", tmp_path)
-    import_checkpoint(path, labels(tmp_path, numbered(3)), tmp_path / "model", swin(order))
+def test_the_order_of_merging_that_was_asked_for_is_kept_in_the_bundle(tmp_path: Path):
+    case, path = golden_case("swin_unetr_v1"), checkpoint_of("swin_unetr_v1", tmp_path)
+    import_checkpoint(path, labels(tmp_path, numbered(3)), tmp_path / "model", swin("mergingv2"))
     bundle = read_bundle(tmp_path / "model")
-    assert case.deviation(answer(bundle, case, output), output) < MARK
-    assert bundle.card.patch_merging
+    assert case.deviation(answer(bundle, case, "output_mergingv2"), "output_mergingv2") < MARK
+    assert bundle.card.patch_merging == "as “mergingv2” of MONAI"
 
 
 @pytest.mark.parametrize(
     ("version", "merging", "order"),
-    [("1.3.0", "", "legacy"), ("1.4.0", "merging", "legacy"), ("1.6.1", "", "merging"), ("1.3.0", "mergingv2", "mergingv2")],
+    [
+        ("1.3.0", "", "legacy"),
+        ("1.4.0", "merging", "legacy"),
+        ("1.6.1", "", "merging"),
+        ("1.3.0", "mergingv2", "mergingv2"),
+        ("", "legacy", "legacy"),
+    ],
 )
 def test_the_version_of_monai_tells_the_order_of_merging(version: str, merging: str, order: str, tmp_path: Path):
     path = checkpoint_of("swin_unetr_v2", tmp_path)
     options = ImportOptions(monai_version=version, merging=merging)
-    bundle = import_checkpoint(path, labels(tmp_path, ["organ"]), tmp_path / "model", options)
-    assert bundle.plan.network.arguments["downsample"] == order
-    assert bundle.card.trained_with_monai == version
+    settled = settle(recognise(golden_case("swin_unetr_v2").shapes), options, path)
+    assert settled.arguments["downsample"] == order
+    assert settled.trained_with_monai == (version or None)
+    assert not settled.questions
 
 
 def refused(folder: Path, path: Path, options: ImportOptions | None = None, content: object = None) -> BundleRejected:
@@ -186,6 +180,7 @@ def refused(folder: Path, path: Path, options: ImportOptions | None = None, cont
 
 def test_all_that_is_open_is_asked_for_at_once(tmp_path: Path):
     refusal = refused(tmp_path, checkpoint_of("unetr_btcv", tmp_path))
+    assert isinstance(refusal, CheckpointRejected)
     assert "the image size and the number of attention heads" in refusal.what
     assert "--image-size X,Y,Z and --heads N" in refusal.remedy
     assert [line.split(":")[0] for line in refusal.details] == ["--image-size", "--heads"]
@@ -224,7 +219,7 @@ def test_a_users_mistake_is_named(name: str, options: ImportOptions, said: str, 
 
 def test_a_tensor_that_does_not_fit_is_listed(tmp_path: Path):
     options = ImportOptions(heads=(4,), image_size=(48, 32, 32))
-    state = official_state(golden_case("unetr_btcv"), {"num_heads": 4})
+    state = official_state("unetr_btcv")
     del state["vit.norm.bias"]
     state["vit.extra.weight"] = torch.zeros(2, 3)
     state["decoder2.conv_block.conv1.conv.weight"] = torch.zeros(4, 8, 5, 5, 5)
@@ -237,7 +232,7 @@ def test_a_tensor_that_does_not_fit_is_listed(tmp_path: Path):
 
 
 def test_weights_that_are_not_finite_leave_no_bundle(tmp_path: Path):
-    state = official_state(golden_case("unetr_btcv"), {"num_heads": 4})
+    state = official_state("unetr_btcv")
     state["out.conv.conv.bias"] = torch.full((4,), float("nan"))
     path = save(state, tmp_path / "diverged.pth")
     assert "NaN" in str(refused(tmp_path, path, OFFICIAL["unetr_btcv"].options))
@@ -329,9 +324,7 @@ def test_what_the_user_says_of_the_preparation_goes_before_the_recipe(tmp_path: 
 
 def test_coronal_slices_lie_across_the_axis_that_is_asked_for(tmp_path: Path):
     path = checkpoint_of("swinunet", tmp_path)
-    bundle = import_checkpoint(
-        path, labels(tmp_path, numbered(3)), tmp_path / "model", ImportOptions(slices="coronal")
-    )
+    bundle = import_checkpoint(path, labels(tmp_path, numbered(3)), tmp_path / "model", ImportOptions(slices="coronal"))
     assert bundle.card.slices == "coronal"
 
 
@@ -351,8 +344,9 @@ def random_checkpoint(folder: Path, architecture: str, **arguments: object) -> P
         ("SwinUNETR", {"in_channels": 1, "out_channels": 4, "feature_size": 12, "depths": [1, 2, 1, 1],
                        "num_heads": [1, 2, 4, 8], "window_size": 3, "downsample": "legacy", "mlp_ratio": 2.0},
          swin("legacy")),
-        ("SwinUNETR", {"in_channels": 1, "out_channels": 4, "feature_size": 12, "window_size": [3, 2, 4], "use_v2": True,
-                       "downsample": "mergingv2"}, ImportOptions(merging="mergingv2", window_size=(3, 2, 4))),
+        ("SwinUNETR", {"in_channels": 1, "out_channels": 4, "feature_size": 12, "window_size": [3, 2, 4],
+                       "use_v2": True, "downsample": "mergingv2"},
+         ImportOptions(merging="mergingv2", window_size=(3, 2, 4))),
     ],
 )  # fmt: skip
 def test_networks_of_other_sizes_are_imported_whole(architecture: str, arguments, options, tmp_path: Path):
@@ -400,7 +394,3 @@ def test_the_official_files_themselves_are_imported(name: str, tmp_path: Path):
         answered = bundle.network()(torch.from_numpy(given)).numpy()
         expected = golden[official.output]
     assert np.abs(answered - expected).max() / expected.std() < MARK
-
-
-def test_the_error_of_a_misfit_is_one_of_a_checkpoint(tmp_path: Path):
-    assert isinstance(refused(tmp_path, checkpoint_of("unetr_btcv", tmp_path)), CheckpointRejected)

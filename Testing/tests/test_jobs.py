@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import gc
 import io
 import json
@@ -540,6 +541,19 @@ def test_what_the_worker_logs_reaches_every_handler_but_only_on_the_main_thread(
     assert far.name == failed.name
     for handler in (early, late, of_far, of_alone):
         assert handler.threads == {threading.current_thread()}
+
+
+def test_what_a_thread_of_the_works_own_logs_in_its_context_reaches_the_main_thread_too(queue):
+    def work(on_progress: OnProgress, cancel: CancelToken) -> None:
+        context = contextvars.copy_context()
+        thread = threading.Thread(target=context.run, args=(logging.getLogger().warning, "from further away"))
+        thread.start()
+        thread.join()
+
+    with listening("root") as heard:
+        queue.wait(queue.submit("logs", work, ignore), PATIENCE_S)
+    assert heard.messages == ["from further away"]
+    assert heard.threads == {threading.current_thread()}
 
 
 def test_a_logger_without_handlers_does_not_fall_back_to_standard_error_in_the_worker(queue, monkeypatch):

@@ -22,7 +22,7 @@ from TransformerSegLib.bundles.catalogue import DEFAULT_MODEL
 from TransformerSegLib.bundles.fields import OWN_BLOCK
 from TransformerSegLib.bundles.library import DRAFT_PREFIX, FORGOTTEN_SECONDS, MAXIMUM_WEIGHTS_BYTES, ModelLibrary
 from TransformerSegLib.bundles.licences import restricts
-from TransformerSegLib.bundles.summary import read_summary
+from TransformerSegLib.bundles.summary import ModelSummary, read_summary
 from TransformerSegLib.bundles.weights import MAXIMUM_FILE_BYTES
 from TransformerSegLib.errors import BundleRejected
 from TransformerSegLib.resources import resources_folder
@@ -61,8 +61,12 @@ def zipped(folder: Path, archive: Path, prefix: str = "") -> Path:
     return archive
 
 
+def on_disk(library: ModelLibrary) -> list[ModelSummary]:
+    return [summary for summary in library.summaries() if summary.on_disk or not summary.downloadable]
+
+
 def names(library: ModelLibrary) -> list[str]:
-    return [summary.name for summary in library.summaries()]
+    return [summary.name for summary in on_disk(library)]
 
 
 def left_in(library: ModelLibrary) -> list[str]:
@@ -73,7 +77,7 @@ def left_in(library: ModelLibrary) -> list[str]:
 
 
 def test_the_embedded_model_is_listed_where_nothing_was_imported(library: ModelLibrary):
-    (embedded,) = library.summaries()
+    (embedded,) = on_disk(library)
     card = library.bundle(DEFAULT_MODEL).card
     assert (embedded.name, embedded.title, embedded.description) == (DEFAULT_MODEL, card.title, card.description)
     assert embedded.structures == tuple(segment_class.name for segment_class in card.classes)
@@ -107,7 +111,7 @@ for name in ("pydantic", "torch", "monai", "safetensors", "einops", "numpy"):
 from TransformerSegLib.bundles.library import ModelLibrary
 from TransformerSegLib.errors import BundleRejected
 library = ModelLibrary({str(library.folder)!r})
-print(json.dumps([summary.name for summary in library.summaries()]))
+print(json.dumps([summary.name for summary in library.summaries() if summary.on_disk]))
 try:
     library.import_bundle({str(spleen)!r})
 except BundleRejected as rejected:

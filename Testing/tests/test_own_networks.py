@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from TransformerSegLib.bundles.plan import NormalizeIntensity, Orientation
 from TransformerSegLib.bundles.reading import read_bundle
 from TransformerSegLib.inference.segmenter import Segmenter
 
@@ -18,8 +19,9 @@ from stock_monai import segment as by_monai
 
 @pytest.mark.parametrize("architecture", ["UNETRTamasino52", "UNesT"])
 def test_a_volume_is_segmented_as_by_monais_pipeline_around_the_network(architecture: str, tmp_path: Path):
-    bundle = read_bundle(write_bundle(tmp_path / "bundle", architecture=architecture))
-    volume = real_volume(MR, affine_of((1.0, 1.0, 1.0), "RAS", 0.0), np.s_[10:80, 10:80, :])
+    preparation = [Orientation("RAS"), NormalizeIntensity()]
+    bundle = read_bundle(write_bundle(tmp_path / "bundle", architecture=architecture, preparation=preparation))
+    volume = real_volume(MR, affine_of((1.0, 1.0, 1.0), "RAS", 0.0), np.s_[20:70, 20:70, :])
     found = Segmenter(bundle, "cpu").segment([volume]).layers[0]
     expected = by_monai(as_metatensor([volume]), bundle.plan, bundle.network())
     assert np.mean(found == expected) > 0.99999

@@ -4,6 +4,7 @@ Module code, the real MRML scene and a real server on this computer, on a stand-
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 import threading
@@ -13,20 +14,24 @@ from pathlib import Path
 import pytest
 import slicer
 
-from bundle_factory import write_bundle
+from bundle_factory import change_json, write_bundle
 from host import Host
 from host.guard import record_calls
 from model_server import BLOCK_BYTES, ModelServer, published
 from panel_user import PanelUser
 
 HIPPOCAMPUS = "Hippocampus, Swin UNETR"
-ABDOMEN = "Random UNETR"
+ABDOMEN = "Abdomen, UNETR"
 STRUCTURES = ("Liver", "Spleen", "Portal vein")
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory) -> Path:
-    return write_bundle(tmp_path_factory.mktemp("published") / "abdomen", classes=STRUCTURES)
+    folder = write_bundle(tmp_path_factory.mktemp("published") / "abdomen", classes=STRUCTURES)
+    metadata = folder / "configs" / "metadata.json"
+    own = json.loads(metadata.read_text(encoding="utf-8"))["transformerseg"]
+    change_json(metadata, transformerseg={**own, "title": ABDOMEN})
+    return folder
 
 
 @pytest.fixture
@@ -44,9 +49,9 @@ def user(server, tmp_path) -> Iterator[PanelUser]:
 
 
 @pytest.fixture
-def slow(server) -> ModelServer:
-    """A minute for the whole file."""
-    server.seconds_per_block = 60 / (len(server.content) / BLOCK_BYTES)
+def held(server) -> ModelServer:
+    """Gives a part out, and the rest when ``held_from`` is None."""
+    server.held_from = 20 * BLOCK_BYTES
     return server
 
 
@@ -68,7 +73,7 @@ def partial_bytes(user: PanelUser) -> int:
 
 
 def test_a_model_to_be_downloaded_is_listed_with_its_size_and_found_by_its_structures(user, server):
-    assert f"3 structures · to be downloaded, {len(server.content) / 1e6:.0f} MB" in user.model_row(ABDOMEN)
+    assert f"3 structures · to be downloaded, about {len(server.content) / 1e6:.0f} MB" in user.model_row(ABDOMEN)
 
     user.ui.searchEdit.text = "portal"
 
@@ -117,19 +122,25 @@ def test_a_downloaded_model_is_chosen_and_segments(user):
     assert [row[0] for row in user.table()] == list(STRUCTURES)
 
 
-def test_a_download_says_how_far_it_is_how_fast_and_for_how_long_still(user, slow):
+def test_a_download_says_how_far_it_is_how_fast_and_for_how_long_still(user, server):
+    server.seconds_per_block = 10 / (len(server.content) / BLOCK_BYTES)
     start(user)
-    user.wait_until(lambda: "left" in user.changes()[0], 20)
+    user.wait_until(lambda: "left" in user.changes()[0])
 
     [words] = user.changes()
     assert words.startswith(f"Downloading “{ABDOMEN}”")
-    assert f"of {len(slow.content) / 1e6:.0f} MB" in words
+    assert f"of {len(server.content) / 1e6:.0f} MB" in words
     assert "MB/s, about" in words
     assert 0 < user.ui.changeBar.value < user.ui.changeBar.maximum
     assert user.reads("reasonLabel") == "Wait until the model is there"
 
 
-def test_a_cancelled_download_keeps_what_came_and_goes_on_from_there(user, slow):
+def test_a_network_that_falls_silent_is_seen_to(user, held):
+    start(user)
+    user.wait_until(lambda: "nothing came for" in user.changes()[0], 10)
+
+
+def test_a_cancelled_download_keeps_what_came_and_goes_on_from_there(user, held):
     start(user)
     user.click("changeCancelButton")
     user.wait_for_models()
@@ -138,9 +149,9 @@ def test_a_cancelled_download_keeps_what_came_and_goes_on_from_there(user, slow)
     assert kept > 0
     assert user.changes() == []
     assert not user.sees("licenceBox")
-    slow.seconds_per_block = 0
+    held.held_from = None
     download(user)
-    assert slow.asked == [0, kept]
+    assert held.asked == [0, kept]
     assert "on disk" in user.model_row(ABDOMEN)
 
 
@@ -171,7 +182,7 @@ def test_what_is_not_the_published_file_is_never_listed(user, server):
     assert user.changes() == []
 
 
-def test_a_segmentation_runs_while_a_model_is_downloaded(user, slow):
+def test_a_segmentation_runs_while_a_model_is_downloaded(user, held):
     start(user)
     user.choose_model(HIPPOCAMPUS)
 
@@ -181,22 +192,22 @@ def test_a_segmentation_runs_while_a_model_is_downloaded(user, slow):
     assert user.opened.logic.libraryWork.changes
 
 
-def test_who_has_chosen_another_model_since_keeps_that(user, slow):
+def test_who_has_chosen_another_model_since_keeps_that(user, held):
     start(user)
     user.choose_model(HIPPOCAMPUS)
-    slow.seconds_per_block = 0
+    held.held_from = None
     user.wait_for_models()
 
     assert user.panel_model() == HIPPOCAMPUS
     assert "on disk" in user.model_row(ABDOMEN)
 
 
-def test_a_download_goes_on_while_another_module_is_shown_and_when_the_scene_is_closed(user, slow):
+def test_a_download_goes_on_while_another_module_is_shown_and_when_the_scene_is_closed(user, held):
     start(user)
     slicer.util.selectModule("")
     user.host.scene.Clear()
     user.wait()
-    slow.seconds_per_block = 0
+    held.held_from = None
     user.wait_for_models()
     slicer.util.selectModule("TransformerSeg")
     user.wait()
@@ -205,7 +216,7 @@ def test_a_download_goes_on_while_another_module_is_shown_and_when_the_scene_is_
     assert user.changes() == []
 
 
-def test_slicer_can_quit_during_a_download_and_what_came_is_kept(server, tmp_path, slow):
+def test_slicer_can_quit_during_a_download_and_what_came_is_kept(server, tmp_path, held):
     folder = tmp_path / "models"
     with Host() as host:
         user = PanelUser(host, catalogue=tmp_path / "catalogue.json", models_folder=folder)
@@ -257,9 +268,8 @@ def test_what_downloads_touches_neither_qt_nor_mrml_nor_a_log_handler_in_its_thr
     assert set(threads.values()) == {threading.main_thread().name}
 
 
-def test_the_folder_of_models_is_measured_moved_and_emptied(user, tmp_path, bundle):
-    mine = write_bundle(tmp_path / "mine")
-    user.import_folder(mine)
+def test_the_folder_of_models_is_measured_moved_and_emptied(user, tmp_path):
+    user.import_folder(write_bundle(tmp_path / "mine"))
     download(user)
     size = user.opened.logic.session.models.bytes_on_disk()
     assert f"{size / 1e6:.0f} MB" in user.reads("folderButton")
@@ -295,7 +305,7 @@ def test_the_folder_that_was_chosen_is_used_at_the_next_start(tmp_path):
         assert user.models_folder() == tmp_path / "elsewhere"
 
 
-def test_the_folder_stays_where_it_is_while_something_is_segmented_or_downloaded(user, slow):
+def test_the_folder_stays_where_it_is_while_something_is_segmented_or_downloaded(user, held):
     user.click("folderButton")
     start(user)
 

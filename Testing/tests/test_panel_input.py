@@ -11,12 +11,17 @@ import numpy as np
 import pytest
 import slicer
 
+from TransformerSegLib.bundles.plan import Activation, NormalizeIntensity, OutputPlan
+from TransformerSegLib.bundles.reading import read_bundle
+from TransformerSegLib.inference.segmenter import Segmenter
 from TransformerSegLib.inference.volume import Volume
-from TransformerSegLib.scene.volumes import add_volume_node
+from TransformerSegLib.scene.volumes import add_volume_node, volume_from_node
 
 from bundle_factory import write_bundle
+from dicom_files import changed
 from host import Host
 from panel_user import PanelUser
+from scene_runs import masks
 
 CHANNELS = ("T1", "T1ce", "T2", "FLAIR")
 
@@ -28,8 +33,8 @@ def user() -> Iterator[PanelUser]:
 
 
 def add_volume(user: PanelUser, name: str, shape=(35, 50, 36), modality: str | None = "MR", **changes):
-    """A volume of noise with 1 mm voxels, shown in the slice views."""
-    noise = np.random.default_rng(0).integers(0, 900, shape).astype(changes.get("dtype", np.int16))
+    """A volume of noise with 1 mm voxels, its own for each name, shown in the slice views."""
+    noise = np.random.default_rng(list(name.encode())).integers(0, 900, shape).astype(changes.get("dtype", np.int16))
     if changes.get("nan"):
         noise[0, 0, 0] = np.nan
     affine = np.diag([*[changes.get("spacing", 1.0)] * 3, 1.0])
@@ -149,6 +154,142 @@ def test_a_missing_input_is_named(user, tmp_path):
     user.choose_input("T1ce", None)
 
     assert user.reads("reasonLabel") == "Choose the volume for T1ce"
+
+
+def four_volumes(user: PanelUser) -> dict[str, object]:
+    names = {"FLAIR": "t2f", "T2": "t2w", "T1": "t1n", "T1ce": "t1c"}
+    return {channel: add_volume(user, f"BraTS-GLI-00001-000-{name}") for channel, name in names.items()}
+
+
+def test_what_was_assigned_by_name_is_to_be_checked_until_a_person_touches_it(user, tmp_path):
+    nodes = four_volumes(user)
+    user.import_folder(write_bundle(tmp_path / "tumour", inputs=CHANNELS))
+    assert user.reads("assignmentLabel") == "! Assigned by name: please check"
+    assert user.ui.segmentButton.enabled
+
+    user.choose_input("T2", None)
+    user.choose_input("T2", nodes["T2"])
+    assert user.reads("assignmentLabel") == "✓ Assigned by name, confirmed"
+
+
+def test_pressing_segment_confirms_what_was_assigned_by_name(user, tmp_path):
+    four_volumes(user)
+    user.import_folder(write_bundle(tmp_path / "tumour", inputs=CHANNELS))
+    user.segment()
+    assert user.reads("assignmentLabel") == "✓ Assigned by name, confirmed"
+
+
+def test_a_volume_that_comes_later_is_named_as_the_one_to_check(user, tmp_path):
+    add_volume(user, "t1c")
+    add_volume(user, "t2f")
+    user.import_folder(write_bundle(tmp_path / "tumour", inputs=("T1", "T1ce", "FLAIR")))
+    assert user.reads("assignmentLabel") == "! T1ce, FLAIR assigned by name: please check"
+    user.choose_input("T1ce", None)
+    assert user.reads("assignmentLabel") == "✓ Assigned by name, confirmed"
+
+    later = add_volume(user, "t1n")
+    assert user.panel_input("T1").currentNode() is later
+    assert user.reads("assignmentLabel") == "! T1 assigned by name: please check"
+
+
+def test_with_one_input_or_where_no_name_tells_anything_nothing_is_to_be_checked(user, tmp_path):
+    add_volume(user, "a")
+    assert not user.sees("assignmentLabel")
+    user.import_folder(write_bundle(tmp_path / "tumour", inputs=CHANNELS))
+    assert not user.sees("assignmentLabel")
+
+
+def two_inputs(user: PanelUser, tmp_path: Path, *nodes) -> None:
+    """A model with two inputs, and these volumes chosen for them."""
+    user.import_folder(write_bundle(tmp_path / "two", inputs=("one", "other")))
+    for channel, node in zip(("one", "other"), nodes, strict=True):
+        user.choose_input(channel, node)
+
+
+def test_one_volume_for_two_inputs_is_refused_with_what_to_do(user, tmp_path):
+    node = add_volume(user, "T1")
+    two_inputs(user, tmp_path, node, node)
+
+    assert not user.sees("confirmBox")
+    assert not user.ui.segmentButton.enabled
+    assert user.reads("checkLine").startswith("“T1” is given for more than one input.")
+    assert user.reads("reasonLabel") == "Choose another volume for each input"
+
+
+def dicom_volume(user: PanelUser, folder: Path, **tags: str):
+    """A series loaded by Slicer, whose DICOM database knows these tags of it; its voxels are its own."""
+
+    def change(data_set, index: int) -> None:
+        data_set.SOPInstanceUID = f"1.2.{len(folder.name)}.{index}"
+        data_set.PixelData = (data_set.pixel_array + len(folder.name)).tobytes()
+        for name, value in tags.items():
+            setattr(data_set, name, value)
+
+    return user.load(changed("hippocampus_mr", folder, change), folder.name)
+
+
+def test_volumes_of_two_patients_are_refused_with_what_to_do_and_nobody_is_named(user, tmp_path):
+    one = dicom_volume(user, tmp_path / "T1", PatientID="4711")
+    two_inputs(user, tmp_path, one, dicom_volume(user, tmp_path / "FLAIR", PatientID="0815"))
+
+    assert not user.sees("confirmBox")
+    assert user.reads("checkLine").startswith("“T1” and “FLAIR” are of different patients.")
+    assert user.reads("reasonLabel") == "Choose volumes of one patient"
+    assert "4711" not in user.reads("checkLine") + user.ui.checkLine.toolTip
+
+
+def test_volumes_with_different_frames_of_reference_are_to_be_confirmed(user, tmp_path):
+    one = dicom_volume(user, tmp_path / "T1", FrameOfReferenceUID="1.2.3")
+    two_inputs(user, tmp_path, one, dicom_volume(user, tmp_path / "FLAIR", FrameOfReferenceUID="1.2.4"))
+
+    assert user.reads("checkLine") == "“T1” and “FLAIR” have different frames of reference"
+    assert user.reads("reasonLabel").startswith("Register one to the other, or confirm")
+    assert not user.ui.segmentButton.enabled
+
+    user.click("confirmBox")
+    user.segment()
+    assert user.result()
+
+
+def test_a_volume_under_a_transform_has_left_its_frame_of_reference(user, tmp_path):
+    one = dicom_volume(user, tmp_path / "T1", FrameOfReferenceUID="1.2.3")
+    other = dicom_volume(user, tmp_path / "FLAIR", FrameOfReferenceUID="1.2.4")
+    two_inputs(user, tmp_path, one, other)
+    assert not user.ui.segmentButton.enabled
+
+    registration = user.host.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "registration")
+    other.SetAndObserveTransformNodeID(registration.GetID())
+    user.wait()
+    assert user.ui.segmentButton.enabled
+
+
+def test_overlapping_regions_come_out_as_segments_of_their_own(user, tmp_path):
+    """The whole way, as for a brain tumour: four volumes, sigmoid scores, three regions that overlap."""
+    four_volumes(user)
+    regions = ("Tumour core", "Whole tumour", "Enhancing tumour")
+    bundle = write_bundle(
+        tmp_path / "tumour",
+        inputs=CHANNELS,
+        classes=regions,
+        output=OutputPlan(Activation.SIGMOID, threshold=0.5),
+        preparation=[NormalizeIntensity(nonzero=True, channel_wise=True)],
+    )
+    user.import_folder(bundle)
+    user.segment()
+
+    volumes = [volume_from_node(user.panel_input(channel).currentNode()) for channel in CHANNELS]
+    expected = Segmenter(read_bundle(bundle), "cpu").segment(volumes)
+    node = user.result()
+    found = masks(node, volumes[0].affine, volumes[0].array.shape)
+    assert [row[0] for row in user.table()] == list(regions)
+    assert node.GetSegmentation().GetNumberOfLayers() == len(expected.layers) > 1
+    for mask, segment in zip(found.values(), expected.segments, strict=True):
+        np.testing.assert_array_equal(mask, expected.mask(segment))
+    assert sum(mask.sum() for mask in found.values()) > np.any(list(found.values()), axis=0).sum(), "they overlap"
+
+    user.click_segment(1)
+    user.click("undoButton")
+    assert not slicer.util.getNodesByClass("vtkMRMLSegmentationNode", user.host.scene)
 
 
 def test_an_input_that_a_person_left_empty_stays_empty(user, tmp_path):

@@ -18,6 +18,7 @@ from host import Host
 from panel_user import plain
 
 SUMMARY = read_summary(find_bundle().folder)
+TO_DOWNLOAD = replace(SUMMARY, on_disk=False, downloadable=True, source="https://example.org/weights.pt")
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +64,38 @@ def test_an_error_says_what_why_and_what_to_do_and_its_names_are_no_markup():
     assert plain(explained(error)) == "✗ “<b>x & y</b>” has 3 values.\nThe model reads one.\n→ Convert it."
 
 
+def test_a_transfer_tells_how_far_it_is_how_fast_and_for_how_long_still():
+    from TransformerSegLib.panel.transfer import Transfer
+
+    transfer = Transfer()
+    assert transfer.words(now=99.0) == ""
+    transfer.add(0, 250_000_000, at=100.0)
+    assert transfer.words(now=100.0) == "1 MB of 250 MB"
+    transfer.add(50_000_000, 250_000_000, at=120.0)
+    assert transfer.words(now=121.0) == "50 MB of 250 MB, 2.5 MB/s, about 80 s left"
+    assert transfer.words(now=128.0) == "50 MB of 250 MB, nothing came for 8.0 s"
+
+
+def test_a_download_that_is_gone_on_with_is_as_fast_as_what_comes_now():
+    from TransformerSegLib.panel.transfer import Transfer
+
+    transfer = Transfer()
+    for at, done in ((0.0, 200_000_000), (2.0, 201_000_000)):
+        transfer.add(done, 250_000_000, at)
+    assert transfer.bytes_per_second == 500_000
+    transfer.add(0, 250_000_000, at=3.0)
+    assert transfer.bytes_per_second is None, "the server began anew"
+
+
+def test_a_transfer_of_unknown_size_tells_what_came():
+    from TransformerSegLib.panel.transfer import Transfer
+
+    transfer = Transfer()
+    transfer.add(1_000_000, None, at=0.0)
+    transfer.add(3_000_000, None, at=2.0)
+    assert transfer.words(now=2.0) == "3 MB, 1.0 MB/s"
+
+
 def choices(**changes):
     from TransformerSegLib.panel.checking import InputCheck, Verdict
     from TransformerSegLib.panel.readiness import Choices
@@ -91,6 +124,11 @@ def test_segment_can_be_pressed_when_all_is_chosen():
     [
         ({"has_volumes": False}, "Load a volume first"),
         ({"model": None}, "Import a model first"),
+        ({"model": TO_DOWNLOAD}, "Download this model first"),
+        (
+            {"model": TO_DOWNLOAD, "licence_accepted": False},
+            "Read and acknowledge the licence of this model, then download it",
+        ),
         ({"model": replace(SUMMARY, fault="damaged")}, "This model cannot be used: choose another"),
         ({"inputs": {"T1": False}}, "Choose the volume to segment"),
         ({"inputs": {"T1": True, "T2": False, "FLAIR": False}}, "Choose the volume for T2, FLAIR"),
@@ -144,6 +182,28 @@ def test_without_packages_the_card_tells_what_is_known():
 
     assert SUMMARY.licence in text
     assert "Posterior hippocampus" in text
+
+
+def test_the_card_of_a_model_to_be_downloaded_tells_its_size_and_source_as_plain_text():
+    from TransformerSegLib.panel.card_text import card_text
+
+    rich = card_text(replace(TO_DOWNLOAD, dice="mean 0.82 (as published)"), None)
+
+    assert "about 8 MB" in plain(rich)
+    assert TO_DOWNLOAD.source in plain(rich)
+    assert "mean 0.82 (as published)" in plain(rich)
+    assert "<a" not in rich
+
+
+def test_the_card_tells_how_patches_are_merged_and_the_hash_of_what_was_downloaded():
+    from TransformerSegLib.panel.card_text import card_text
+
+    bundle = find_bundle()
+    text = plain(card_text(SUMMARY, bundle, recorded_sha256="ab" * 32))
+
+    assert bundle.card.patch_merging
+    assert f"Patch merging: {bundle.card.patch_merging}" in text
+    assert "ab" * 32 in text
 
 
 def restricted_model(licence: str = "CC-BY-NC-4.0") -> ModelSummary:

@@ -201,13 +201,13 @@ class TestCheck:
         check = session.check(request_for(sample, None, model=model))
         assert check.line == "No volume is chosen for FLAIR"
 
-    def test_one_volume_for_two_inputs_is_to_be_confirmed(self, session, sample, tmp_path):
+    def test_one_volume_for_two_inputs_is_refused(self, session, sample, tmp_path):
         from TransformerSegLib.panel.checking import Verdict
 
         model = session.models.import_bundle(write_bundle(tmp_path / "two", inputs=("T1", "FLAIR"))).name
         check = session.check(request_for(sample, sample, model=model))
-        assert check.verdict is Verdict.CONFIRM
-        assert "is chosen for more than one input" in check.line
+        assert check.verdict is Verdict.REFUSED
+        assert "is given for more than one input" in check.line
 
     def test_inputs_of_different_parts_of_the_body_are_refused(self, session, sample, host, tmp_path):
         from TransformerSegLib.panel.checking import Verdict
@@ -312,6 +312,17 @@ class TestRun:
         assert run.words.startswith("Done in ")
         assert run.node.GetSegmentation().GetNumberOfSegments() == len(CLASSES)
         assert session.runs == ()
+
+    def test_a_model_of_slices_counts_these(self, session, sample, host, tmp_path):
+        model = session.models.import_bundle(write_bundle(tmp_path / "slices", architecture="SwinUnet")).name
+        request, told = request_for(sample, model=model), []
+        forecast = session.forecast(request)
+        assert forecast.words.startswith(f"{forecast.windows} slices, ")
+        run = session.submit(request, lambda run: told.append(run.words))
+        host.wait_until(lambda: run.finished)
+        assert run.error is None
+        assert any(words.startswith("Segmenting, ") and words.endswith(f" {forecast.windows} slices") for words in told)
+        assert run.node.GetSegmentation().GetNumberOfSegments() == 2
 
     def test_figures_come_with_the_result(self, session, sample, host):
         run = session.submit(request_for(sample))
@@ -710,13 +721,14 @@ class TestErrors:
             "SpacingMismatch",
             "FieldOfViewMismatch",
             "FieldOfViewTooLarge",
+            "FrameOfReferenceMismatch",
         }
         for kind in (named | mismatches) - ONLY_ON_THE_COMMAND_LINE:
             told = for_panel(getattr(errors, kind)("It", why="because", remedy="Pass --option"))
             assert "--" not in str(told), kind
 
 
-ONLY_ON_THE_COMMAND_LINE = {"SeveralSeries", "SeriesNotFound", "OutputRejected"}
+ONLY_ON_THE_COMMAND_LINE = {"SeveralSeries", "SeriesNotFound", "OutputRejected", "AssignmentUnclear"}
 """Errors of reading and writing files, which Slicer does itself."""
 
 

@@ -171,7 +171,7 @@ def train(
         typer.Option(
             metavar="FILE",
             help="Weights to start from: a self-supervised Swin encoder (model_swinvit.pt), "
-            "or a checkpoint or bundle of the same network, whose classes may be others.",
+            "or a checkpoint or bundle of the same network, which may have other classes.",
         ),
     ] = None,
 ) -> None:

@@ -1,7 +1,7 @@
 """Fetching one file from a server, whole or not at all.
 
-What came before a break is kept and gone on with (RFC 9110, sections 13 and 14: ``Range`` with ``If-Range``), by another
-process and another day too. The file gets its name after its bytes were found to be those that were published.
+What came before a break is kept and gone on with (RFC 9110, sections 13 and 14: ``Range`` with ``If-Range``), also by
+another process on another day. The file gets its name after its bytes were found to be those that were published.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from TransformerSegLib.bundles.copying import OnBytes
 from TransformerSegLib.bundles.digests import digests
 from TransformerSegLib.bundles.partial_file import PartialFile, Version
-from TransformerSegLib.bundles.patience import Patience
+from TransformerSegLib.bundles.patience import USUAL_PATIENCE, Patience
 from TransformerSegLib.bundles.server_answer import Answer, Broken, Unreachable, answer
 from TransformerSegLib.errors import DownloadFailed
 from TransformerSegLib.networks.file_text import quoted
@@ -68,7 +68,7 @@ def download(
     target: Path,
     on_bytes: OnBytes,
     raise_if_cancelled: Callable[[], None],
-    patience: Patience = Patience(),
+    patience: Patience = USUAL_PATIENCE,
 ) -> Fetched:
     """Fetch a file to ``target``.
 
@@ -93,7 +93,7 @@ def download(
             target.unlink()
         return _Download(wanted, target, on_bytes, raise_if_cancelled, patience).run()
     except OSError as error:
-        raise _not_written(target, error) from None
+        raise not_written(target, error) from None
 
 
 class _Download:
@@ -282,7 +282,8 @@ def _check(wanted: Wanted, path: Path, raise_if_cancelled: Callable[[], None]) -
     return Fetched(path.stat().st_size, found)
 
 
-def _not_written(target: Path, error: OSError) -> DownloadFailed:
+def not_written(target: Path, error: OSError) -> DownloadFailed:
+    """The error for a file, or a folder, that cannot be written."""
     return DownloadFailed(
         f"{quoted(target.name)} cannot be written ({error.strerror or error})",
         why=f"what is fetched is kept in {target.parent}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -92,6 +92,9 @@ def segment_classes(labels: Sequence[Label], channels: int, *, exclusive: bool) 
         )
     if all(label.number is not None for label in named):
         named.sort(key=lambda label: (label.number, label.name))
+    if not exclusive and any(label.number == 0 for label in named):
+        # Numbered by channel: 0 marks what is none of them.
+        named = [replace(label, number=None if label.number is None else label.number + 1) for label in named]
     classes = tuple(_segment_class(label, place, exclusive) for place, label in enumerate(named))
     _check(classes, channels, exclusive)
     return classes
@@ -176,9 +179,7 @@ def _record(entry: Mapping[str, object]) -> Label:
 def _segment_class(label: Label, place: int, exclusive: bool) -> SegmentClass:
     """``place`` is counted from 0 among the classes, in the order of their numbers."""
     channel = place + exclusive if label.channel is None else label.channel
-    number = label.number
-    if number is None or (not exclusive and number == 0):
-        number = place + 1
+    number = place + 1 if label.number is None else label.number
     if exclusive and label.channel is None and number != channel:
         raise LabelsRejected(
             f"The labels give {quoted(label.name)} the number {number}, where {channel} is the next",

@@ -1,4 +1,6 @@
-"""The models that a user can choose: those that ship with the library, and those that the user imported."""
+"""The models that a user can choose: those that ship with the library, those that the user imported, those that were
+downloaded, and those that are there to be downloaded.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,16 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
+from TransformerSegLib.bundles.copying import Meter, OnBytes
+from TransformerSegLib.bundles.download import not_written
+from TransformerSegLib.bundles.fetching import DOWNLOADS, MARK, bundle_of, fetch, place_of
+from TransformerSegLib.bundles.file_lock import is_locked, locked
 from TransformerSegLib.bundles.layout import (
     CONFIGURATION,
     DESCRIPTION,
@@ -25,9 +32,15 @@ from TransformerSegLib.bundles.layout import (
     missing_weights,
     model_folders,
 )
+from TransformerSegLib.bundles.moving import DRAFT_PREFIX, check_place, copy_library, folder_bytes
+from TransformerSegLib.bundles.packing import pack_bundle
+from TransformerSegLib.bundles.partial_file import PartialFile
+from TransformerSegLib.bundles.patience import USUAL_PATIENCE, Patience
+from TransformerSegLib.bundles.published import PublishedModel, published_models
+from TransformerSegLib.bundles.recorded_hashes import record_hashes
 from TransformerSegLib.bundles.sources import Source, open_source
-from TransformerSegLib.bundles.summary import ModelSummary, read_summary
-from TransformerSegLib.errors import BundleRejected
+from TransformerSegLib.bundles.summary import ModelSummary, published_summary, read_summary
+from TransformerSegLib.errors import BundleRejected, CatalogueDamaged
 from TransformerSegLib.networks.file_text import quoted
 from TransformerSegLib.resources import resources_folder
 
@@ -43,52 +56,76 @@ MAXIMUM_WEIGHTS_BYTES = 12 * 1024**3
 MAXIMUM_NAME_CHARACTERS = 60
 """Of an imported model: with four bytes a character, what every file system takes."""
 
-DRAFT_PREFIX = ".import-"
-"""Of the folder in which a bundle is put together before it appears under its name."""
-
 FORGOTTEN_SECONDS = 24 * 3600
 """Age at which a draft was left behind by a process that ended."""
+
+DOWNLOAD_LOCK = ".lock"
+"""In a model's folder among the downloads: held by the process that fetches it."""
 
 RUNTIME = ("torch", "monai", "safetensors")
 """What it takes to compare weights with their network."""
 
 
+def _tell_nobody(done: int, total: int | None) -> None:
+    """For those who do not look on."""
+
+
+def _never() -> None:
+    """For those who do not cancel."""
+
+
 class ModelLibrary:
-    """Embedded and imported models, by their names.
+    """Embedded, imported and downloaded models, by their names, and those that may be downloaded.
 
     Args:
-        folder: where imported models lie, each in a folder of its name; made at the first import.
+        folder: where imported and downloaded models lie, each in a folder of its name; made where it is needed.
+        catalogue: the list of models to be downloaded; None: the one that ships with the library.
+
+    Attributes:
+        folder: as given, until ``move_to``.
+        catalogue: as given.
     """
 
-    def __init__(self, folder: Path | str) -> None:
+    def __init__(self, folder: Path | str, catalogue: Path | None = None) -> None:
         self.folder = Path(folder)
+        self.catalogue = catalogue
 
     def summaries(self) -> list[ModelSummary]:
-        """All models, embedded ones first, by name. Needs no package beyond the standard library."""
-        embedded, imported = self._embedded(), self._imported()
-        return [
-            *(read_summary(path) for path in embedded.values()),
-            *(read_summary(path, imported=True) for name, path in imported.items() if name not in embedded),
-        ]
+        """All models by name: the embedded ones, those in the folder, and those of the catalogue that are not there.
+
+        Needs no package beyond the standard library.
+        """
+        embedded, own = self._embedded(), self._own()
+        there = [self._summary(folder) for name, folder in own.items() if name not in embedded]
+        return [*(read_summary(folder) for folder in embedded.values()), *there, *self._to_be_downloaded()]
 
     def bundle(self, name: str) -> Bundle:
         """The model of this name, read anew.
 
         Raises:
-            BundleRejected: there is none, or it cannot be used.
+            BundleRejected: there is none, it is not on this computer, or it cannot be used.
         """
         from TransformerSegLib.bundles.reading import read_bundle
 
-        folders = {**self._imported(), **self._embedded()}
-        if name not in folders:
+        folders = {**self._own(), **self._embedded()}
+        if name in folders:
+            return read_bundle(folders[name])
+        if any(summary.name == name for summary in self._to_be_downloaded() if summary.downloadable):
             raise BundleRejected(
-                f"There is no model {quoted(name)}",
-                why="it was removed, or never imported on this computer",
-                remedy="Choose another model, or import it",
+                f"{quoted(name)} is not on this computer yet", why="it is to be downloaded", remedy="Download it first"
             )
-        return read_bundle(folders[name])
+        raise BundleRejected(
+            f"There is no model {quoted(name)}",
+            why="it was removed, or never imported on this computer",
+            remedy="Choose another model, or import it",
+        )
 
-    def import_bundle(self, path: Path | str) -> ModelSummary:
+    def import_bundle(
+        self,
+        path: Path | str,
+        on_bytes: OnBytes = _tell_nobody,
+        raise_if_cancelled: Callable[[], None] = _never,
+    ) -> ModelSummary:
         """Copy a MONAI bundle into the library: only the files that are used, all of them or none.
 
         The bundle is checked as ``read_bundle`` does; where torch is installed, its weights too. One that is there
@@ -96,6 +133,8 @@ class ModelLibrary:
 
         Args:
             path: the bundle's folder, the folder around it, or a zip archive of either.
+            on_bytes: told how far it is.
+            raise_if_cancelled: asked for each block; nothing is left where it raises.
 
         Raises:
             BundleRejected: it is no bundle, is not safe to unpack, or cannot be used or stored.
@@ -103,9 +142,9 @@ class ModelLibrary:
         _require_checks()
         try:
             with open_source(Path(path)) as source, self._draft() as draft:
-                folder = _copy(source, draft / _folder_name(source.name))
+                folder = _copy(source, draft / _folder_name(source.name), on_bytes, raise_if_cancelled)
                 _check(folder)
-                same = next((summary for summary in self.summaries() if _identical(summary.folder, folder)), None)
+                same = next((summary for summary in self._on_disk() if _identical(summary.folder, folder)), None)
                 return same or self._publish(folder)
         except OSError as error:
             raise BundleRejected(
@@ -114,18 +153,91 @@ class ModelLibrary:
                 remedy="Check that this folder can be written to and that its disk is not full",
             ) from None
 
-    def remove(self, name: str) -> None:
-        """Delete an imported model.
+    def download(
+        self,
+        name: str,
+        on_bytes: OnBytes = _tell_nobody,
+        raise_if_cancelled: Callable[[], None] = _never,
+        patience: Patience = USUAL_PATIENCE,
+    ) -> ModelSummary:
+        """Fetch a model of the catalogue. It appears when all of it is there, and was found right.
+
+        What a stopped download left is gone on with. Where another process fetches the model now, that is waited for.
+
+        Args:
+            name: of the model; one that is in the folder is not fetched again.
+            on_bytes: told how far it is.
+            raise_if_cancelled: asked several times a second; what came so far is kept where it raises.
+            patience: with a network that breaks.
 
         Raises:
-            BundleRejected: no imported model has this name, or it cannot be deleted.
+            DownloadFailed: it could not be fetched, or is not what was published.
+            BundleRejected: there is no such model, or what was fetched is none that can be used.
         """
-        folder = self._imported().get(name)
+        model = published_models(self.catalogue).get(name)
+        if model is None:
+            raise BundleRejected(
+                f"There is no model {quoted(name)} to be downloaded",
+                why="it is not in the list of published models",
+                remedy="Choose one from the list, or import the model from a file",
+            )
+        _require_checks()
+
+        def wait() -> None:
+            raise_if_cancelled()
+            on_bytes(PartialFile(place_of(self.folder, model)).size, None)
+
+        try:
+            with locked(self._download_lock(name), wait):
+                if name in self._own():
+                    return self._summary(self._own()[name])
+                return self._fetch(model, on_bytes, raise_if_cancelled, patience)
+        except OSError as error:
+            raise not_written(self.folder / name, error) from None
+
+    def export(
+        self,
+        name: str,
+        path: Path | str,
+        on_bytes: OnBytes = _tell_nobody,
+        raise_if_cancelled: Callable[[], None] = _never,
+        *,
+        overwrite: bool = False,
+    ) -> None:
+        """Pack a model into one zip archive, which ``import_bundle`` takes on another computer.
+
+        Args:
+            name: of an embedded, imported or downloaded model.
+            path: of the archive.
+            on_bytes: told how far it is.
+            raise_if_cancelled: asked for each block; nothing is left where it raises.
+            overwrite: replace a file that is there.
+
+        Raises:
+            BundleRejected: there is no such model on this computer, or it is incomplete.
+            OutputRejected: the archive is there already, or cannot be written.
+        """
+        folder = {**self._own(), **self._embedded()}.get(name)
         if folder is None:
             raise BundleRejected(
-                f"There is no imported model {quoted(name)}",
-                why="only imported models can be removed",
-                remedy="Choose one that you imported",
+                f"There is no model {quoted(name)} on this computer",
+                why="only what is here can be packed",
+                remedy="Choose another model, or download it first",
+            )
+        pack_bundle(folder, Path(path), on_bytes, raise_if_cancelled, overwrite=overwrite)
+
+    def remove(self, name: str) -> None:
+        """Delete an imported or downloaded model.
+
+        Raises:
+            BundleRejected: no such model has this name, or it cannot be deleted.
+        """
+        folder = self._own().get(name)
+        if folder is None:
+            raise BundleRejected(
+                f"There is no imported model {quoted(name)}, and no downloaded one",
+                why="only those can be removed",
+                remedy="Choose one that you imported or downloaded",
             )
         try:
             with self._draft() as draft:
@@ -137,11 +249,120 @@ class ModelLibrary:
                 remedy="Close the programs that use it, and try again",
             ) from None
 
+    def bytes_on_disk(self) -> int:
+        """Of all that lies in the folder: imported and downloaded models, and unfinished downloads."""
+        return folder_bytes(self.folder)
+
+    def empty(self) -> int:
+        """Delete the downloaded models and what unfinished downloads left; imported models stay.
+
+        A download that runs at this moment stays too.
+
+        Returns:
+            How many bytes are free now.
+
+        Raises:
+            BundleRejected: a model cannot be deleted.
+        """
+        before = self.bytes_on_disk()
+        for name, folder in self._own().items():
+            if (folder / MARK).is_file():
+                self.remove(name)
+        for left in self._unfinished():
+            if not is_locked(left / DOWNLOAD_LOCK):
+                shutil.rmtree(left, ignore_errors=True)
+        return max(before - self.bytes_on_disk(), 0)
+
+    def move_to(
+        self,
+        folder: Path | str,
+        on_bytes: OnBytes = _tell_nobody,
+        raise_if_cancelled: Callable[[], None] = _never,
+    ) -> None:
+        """Move all that is in the folder to another one, which is the library's from then on.
+
+        It is copied and compared first; until that is done for all of it, the library stays as it is. A move that was
+        stopped goes on where it stopped.
+
+        Args:
+            folder: may have other things in it, but no other models of the same names.
+            on_bytes: told how far it is.
+            raise_if_cancelled: asked for each block.
+
+        Raises:
+            BundleRejected: it cannot be moved there.
+        """
+        old, new = self.folder, Path(folder)
+        if new.resolve() == old.resolve():
+            return
+        if any(is_locked(left / DOWNLOAD_LOCK) for left in self._unfinished()):
+            raise BundleRejected(
+                "The models cannot be moved now", why="one is being downloaded", remedy="Wait for it, or stop it"
+            )
+        try:
+            check_place(old, new)
+            moved = copy_library(old, new, on_bytes, raise_if_cancelled)
+        except OSError as error:
+            raise BundleRejected(
+                f"The models cannot be moved to {new} ({error.strerror or error})",
+                why="each of them is copied there",
+                remedy="Check that this folder can be written to and that its disk is not full",
+            ) from None
+        self.folder = new
+        for left in moved:
+            shutil.rmtree(left, ignore_errors=True)
+
     def _embedded(self) -> dict[str, Path]:
         return model_folders(resources_folder() / "Models")
 
-    def _imported(self) -> dict[str, Path]:
+    def _own(self) -> dict[str, Path]:
+        """Imported and downloaded."""
         return model_folders(self.folder)
+
+    def _on_disk(self) -> list[ModelSummary]:
+        return [summary for summary in self.summaries() if summary.on_disk]
+
+    def _summary(self, folder: Path) -> ModelSummary:
+        """Of an imported or downloaded model."""
+        downloaded = (folder / MARK).is_file()
+        summary = read_summary(folder, imported=not downloaded)
+        if not downloaded:
+            return summary
+        with suppress(CatalogueDamaged, KeyError):
+            return replace(summary, downloadable=True, source=published_models(self.catalogue)[folder.name].weights.address)
+        return replace(summary, downloadable=True)
+
+    def _to_be_downloaded(self) -> list[ModelSummary]:
+        try:
+            published = published_models(self.catalogue)
+        except CatalogueDamaged as damaged:
+            return [ModelSummary("catalogue", title="Published models", folder=self.folder, fault=str(damaged))]
+        there = {name.casefold() for name in (*self._embedded(), *self._own())}
+        missing = sorted(name for name in published if name.casefold() not in there)
+        return [published_summary(published[name], self.folder / name) for name in missing]
+
+    def _download_lock(self, name: str) -> Path:
+        return self.folder / DOWNLOADS / name / DOWNLOAD_LOCK
+
+    def _unfinished(self) -> list[Path]:
+        return [path for path in (self.folder / DOWNLOADS).glob("*") if path.is_dir()]
+
+    def _fetch(
+        self, model: PublishedModel, on_bytes: OnBytes, raise_if_cancelled: Callable[[], None], patience: Patience
+    ) -> ModelSummary:
+        fetched = fetch(self.folder, model, on_bytes, raise_if_cancelled, patience)
+        place = place_of(self.folder, model)
+        with self._draft() as draft:
+            try:
+                folder = bundle_of(self.folder, model, fetched, draft, raise_if_cancelled)
+                _check(folder)
+            except BundleRejected:
+                place.unlink()  # else it would not be fetched anew
+                raise
+            record_hashes(self.folder, {model.weights.address: fetched.hashes["sha256"]})
+            os.rename(folder, self.folder / model.name)
+        place.unlink()
+        return self._summary(self.folder / model.name)
 
     @contextmanager
     def _draft(self) -> Iterator[Path]:
@@ -178,7 +399,7 @@ def _require_checks() -> None:
         )
 
 
-def _copy(source: Source, folder: Path) -> Path:
+def _copy(source: Source, folder: Path, on_bytes: OnBytes, raise_if_cancelled: Callable[[], None]) -> Path:
     """Copy the files of a bundle that are used into ``folder``, which is made."""
     for name in (METADATA, CONFIGURATION):
         if not source.has(name):
@@ -187,8 +408,10 @@ def _copy(source: Source, folder: Path) -> Path:
     if weights is None:
         raise missing_weights(source.name, torchscript=source.has(TORCHSCRIPT))
     texts = [name for name in (METADATA, CONFIGURATION, LICENCE, DESCRIPTION) if source.has(name)]
-    for name in (*texts, weights):
-        size, most = source.size(name), MAXIMUM_WEIGHTS_BYTES if name == weights else MAXIMUM_TEXT_BYTES
+    sizes = {name: source.size(name) for name in (*texts, weights)}
+    meter = Meter(sum(sizes.values()), on_bytes, raise_if_cancelled)
+    for name, size in sizes.items():
+        most = MAXIMUM_WEIGHTS_BYTES if name == weights else MAXIMUM_TEXT_BYTES
         if size > most:
             raise BundleRejected(
                 f"{name} of “{source.name}” has {size / 1024**2:.0f} MB",
@@ -196,7 +419,7 @@ def _copy(source: Source, folder: Path) -> Path:
                 remedy="Fetch the bundle again",
             )
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        source.copy(name, folder / name)
+        source.copy(name, folder / name, meter)
     return folder
 
 

@@ -20,3 +20,6 @@ class Patience:
     read_seconds: float = 20.0
     pauses: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0)
     longest_pause: float = 60.0
+
+
+USUAL_PATIENCE = Patience()

@@ -158,16 +158,17 @@ def _weights(entry: Mapping[str, object]) -> PublishedWeights:
         raise ValueError(f"{entry['address']} is no address of a server")
     if entry["file"] not in WEIGHTS or (member is not None and PurePosixPath(member).name != member):
         raise ValueError(f"{entry['file']}, {member} is no place of weights")
-    if published["type"] and not re.fullmatch(rf"[0-9a-f]{{{DIGEST_CHARACTERS[published['type']]}}}", published["value"]):
-        raise ValueError(f"{published['value']} is no {published['type']}")
+    kind, value = published["type"], published["value"]
+    if kind and not re.fullmatch(f"[0-9a-f]{{{DIGEST_CHARACTERS[kind]}}}", value):
+        raise ValueError(f"{value} is no {kind}")
     return PublishedWeights(
         address=entry["address"],
         file=entry["file"],
         member=member,
         bytes=None if entry["bytes"] is None else int(entry["bytes"]),
         parameters=int(entry["parameters"]),
-        hash_type=published["type"],
-        hash_value=published["value"],
+        hash_type=kind,
+        hash_value=value,
     )
 
 

@@ -24,6 +24,9 @@ from TransformerSegLib.networks.file_text import quoted
 MAXIMUM_ENTRIES = 100_000
 """Most entries of an archive that is read."""
 
+MAXIMUM_PATH_CHARACTERS = 500
+"""Longest path of a file in an archive."""
+
 MAXIMUM_EXPANSION = 100
 """How many times its packed size a file may unpack to; weights pack to nine tenths, texts to a tenth."""
 
@@ -125,7 +128,8 @@ def unpack_member(archive: Path, member: str, target: Path, most_bytes: int, tel
         OSError: it cannot be written.
     """
     with _archive(archive) as opened:
-        found = [entry for path, entry in _safe_entries(opened, archive.name).items() if PurePosixPath(path).name == member]
+        entries = _safe_entries(opened, archive.name)
+        found = [entry for path, entry in entries.items() if PurePosixPath(path).name == member]
         if len(found) != 1:
             raise _damaged(archive.name, f"it holds {len(found)} files {quoted(member)}")
         if found[0].file_size > most_bytes:
@@ -162,19 +166,29 @@ def _safe_entries(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipI
     if len(entries) > MAXIMUM_ENTRIES:
         raise _unsafe(name, f"it has {len(entries)} entries")
     files: dict[str, zipfile.ZipInfo] = {}
-    for entry in entries:
+    paths: set[str] = set()
+    end = 0
+    for entry in sorted(entries, key=lambda entry: entry.header_offset):
         path = entry.filename.replace("\\", "/")
         if fault := _fault(entry, path):
             raise _unsafe(name, f"{quoted(entry.filename)} {fault}")
+        if entry.header_offset < end:
+            raise _unsafe(name, f"{quoted(entry.filename)} lies over another file")
+        end = entry.header_offset + entry.compress_size
         if entry.is_dir():
             continue
-        if files.setdefault(str(PurePosixPath(path)), entry) is not entry:
+        known = str(PurePosixPath(path))
+        if known.casefold() in paths:  # as Windows and macOS see it
             raise _unsafe(name, f"{quoted(entry.filename)} is in it twice")
+        paths.add(known.casefold())
+        files[known] = entry
     return files
 
 
 def _fault(entry: zipfile.ZipInfo, path: str) -> str | None:
     mode = entry.external_attr >> 16
+    if len(path) > MAXIMUM_PATH_CHARACTERS:
+        return f"has a name of {len(path)} characters"
     if PurePosixPath(path).is_absolute() or PureWindowsPath(path).drive:
         return "names a place outside of the archive"
     if ".." in PurePosixPath(path).parts:

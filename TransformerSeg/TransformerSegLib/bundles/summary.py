@@ -114,7 +114,7 @@ def _with_card(summary: ModelSummary, metadata: Mapping[str, object]) -> ModelSu
 
 
 def _dice(card: Mapping[str, object]) -> str:
-    measured = [value for value in part(card, "dice").values() if isinstance(value, int | float)]
+    measured = [value for value in part(card, "dice").values() if isinstance(value, float) and 0.0 <= value <= 1.0]
     data = _first_text(card.get("dice_data"))
     return f"mean {statistics.fmean(measured):.2f}{f' ({data})' if data else ''}" if measured else ""
 

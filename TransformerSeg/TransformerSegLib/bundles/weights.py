@@ -160,7 +160,8 @@ def fill(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: Pa
 def _read_safetensors(path: Path, start: bytes, look: Callable[[Shapes], None]) -> Checkpoint:
     from safetensors import SafetensorError, safe_open
 
-    if start.startswith((ARCHIVE_START, b"\x80")):
+    # The header's length, which comes first, may begin with any byte: only what follows it tells.
+    if start[8:] != b"{" and start.startswith((ARCHIVE_START, b"\x80")):
         raise Refused("it is named as a safetensors file, and is a pickle")
     if int.from_bytes(start[:8], "little") > MAXIMUM_HEADER_BYTES:
         raise Refused("it is damaged: its header is larger than that of any network")

@@ -13,49 +13,47 @@ from TransformerSegLib.panel.phrases import escaped
 if TYPE_CHECKING:
     from TransformerSegLib.bundles.bundle import Bundle
     from TransformerSegLib.bundles.card import Card
-    from TransformerSegLib.bundles.plan import Plan
-
-MERGING = {
-    "legacy": "patches merged as by MONAI 0.9 to 1.4",
-    "merging": "patches merged as by MONAI 1.5 and later",
-    "mergingv2": "patches merged in the order “mergingv2”",
-}
-"""What decides on the answers of a Swin UNETR, since three orders of merging have the same weights' names."""
 
 
-def card_text(summary: ModelSummary, bundle: Bundle | None) -> str:
-    """Rich text; addresses in it are plain text.
+def card_text(summary: ModelSummary, bundle: Bundle | None, recorded_sha256: str = "") -> str:
+    """Rich text; addresses in it are plain text, which leads nowhere.
 
     Args:
         summary: always there.
         bundle: None where it cannot be read yet, because it is to be downloaded or packages are missing; then only
             the summary is told.
+        recorded_sha256: of what was downloaded; "" where nothing was.
     """
+    size = data_size(summary.bytes) if summary.bytes else _("not known")
     card = None if bundle is None else bundle.card
-    parts = [f"<h3>{escaped(summary.title)}</h3>", _paragraph(summary.description)]
-    parts += [_part(_("Segments"), ", ".join(summary.structures))]
-    if bundle is not None:
-        parts += [_part(_("Network"), _network(bundle.plan))]
-        parts += [_part(_("Wants"), _wants(card)), _part(_("Trained on"), card.training_data)]
-    parts += [_measured(card) if card and card.dice else _part(_("Dice"), summary.dice or _("not stated"))]
-    parts += [_bullets(_("Limits"), card.limits)] if card else []
-    parts += [_part(_("Licence"), summary.licence or _("not stated"))]
-    parts += [_bullets(_("References"), card.references), _part(_("Version"), card.version)] if card else []
-    parts += [_part(_("Size"), data_size(summary.bytes) if summary.bytes else _("not known"))]
-    parts += [_part(_("Source"), summary.source)]
-    parts += [f"<p><i>{escaped(card.intended_use if card else _('For research use, not for diagnosis.'))}</i></p>"]
+    parts = [
+        f"<h3>{escaped(summary.title)}</h3>",
+        _paragraph(summary.description),
+        _part(_("Segments"), ", ".join(summary.structures)),
+        *(_made(bundle) if bundle else []),
+        _measured(card) if card and card.dice else _part(_("Dice"), summary.dice or _("not stated")),
+        _bullets(_("Limits"), card.limits) if card else "",
+        _part(_("Licence"), summary.licence or _("not stated")),
+        _bullets(_("References"), card.references) if card else "",
+        _part(_("Version"), card.version) if card else "",
+        _part(_("Size"), size if summary.on_disk else _("about {size}").format(size=size)),
+        _part(_("Source"), summary.source),
+        _part(_("SHA-256 of the download"), recorded_sha256),
+        f"<p><i>{escaped(card.intended_use if card else _('For research use, not for diagnosis.'))}</i></p>",
+    ]
     return "".join(parts)
 
 
-def _network(plan: Plan) -> str:
-    """Its kind, how it goes through a volume, and what else decides on its answers."""
-    words = [plan.network.architecture]
-    if plan.slices is not None:
-        words.append(_("slice by slice, on {axial} slices").format(axial=_(plan.slices)))
-    merging = plan.network.arguments.get("downsample")
-    if merging is not None:
-        words.append(_(MERGING.get(str(merging), str(merging))))
-    return "; ".join(words)
+def _made(bundle: Bundle) -> list[str]:
+    """What it is made of, and made for."""
+    card = bundle.card
+    slices = _("slice by slice, on {axial} slices").format(axial=_(card.slices)) if card.slices else ""
+    return [
+        _part(_("Network"), ", ".join(part for part in (bundle.plan.network.architecture, slices) if part)),
+        _part(_("Patch merging"), card.patch_merging),
+        _part(_("Wants"), _wants(card)),
+        _part(_("Trained on"), card.training_data),
+    ]
 
 
 def _wants(card: Card) -> str:

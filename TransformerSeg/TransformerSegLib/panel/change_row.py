@@ -3,6 +3,7 @@ something to say."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from slicer.i18n import tr as _
@@ -70,7 +71,7 @@ def _words(change: Change) -> str:
         case JobState.CANCELLING:
             status = _("Cancelling …")
         case _:
-            status = change.transfer.words
+            status = change.transfer.words(time.monotonic())
     return "<br>".join(part for part in (f"<b>{breakable(escaped(_title(change)))}</b>", escaped(status)) if part)
 
 

@@ -54,9 +54,9 @@ class InputFilling:
         """The channels of a model with several that were filled in by the volumes' names: name → confirmed."""
         if model is None or len(model.inputs) == 1:
             return {}
-        return {
-            name: self._confirmed.get(name) == self._filled[name] for name in model.inputs if name in self._filled
-        }
+        chosen = {name: node.GetID() for name, node in self._parameters.inputs.items()}
+        told = [name for name in model.inputs if name in chosen and chosen[name] == self._filled.get(name)]
+        return {name: self._confirmed.get(name) == chosen[name] for name in told}
 
     def fill_again(self) -> None:
         """Propose anew what was filled in before: another volume may be shown now."""

@@ -99,9 +99,7 @@ class LibraryWork:
         models: as given.
     """
 
-    def __init__(
-        self, models: ModelLibrary, queue: JobQueue, keep_pumping: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, models: ModelLibrary, queue: JobQueue, keep_pumping: Callable[[], None] = lambda: None) -> None:
         self.models = models
         self._queue = queue
         self._keep_pumping = keep_pumping
@@ -125,7 +123,7 @@ class LibraryWork:
 
     def export(self, model: ModelSummary, path: Path, on_change: OnChange) -> Change:
         """Pack a model into a zip archive, in the place of one that is there."""
-        do = partial(self.models.export, model.name, path)
+        do = partial(self.models.export, model.name, path, overwrite=True)
         return self._start(Change(Kind.EXPORT, model.title, model.name, do=do), on_change)
 
     def remove(self, model: ModelSummary, on_change: OnChange) -> Change:

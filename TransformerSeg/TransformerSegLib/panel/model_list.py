@@ -102,7 +102,11 @@ def _row(summary: ModelSummary) -> str:
 
 
 def _where(summary: ModelSummary) -> str:
-    size = data_size(summary.bytes) if summary.bytes else _("size unknown")
     if summary.on_disk:
-        return _("{size}, on disk").format(size=size)
-    return _("to be downloaded, {size}").format(size=size)
+        return _("{size}, on disk").format(size=data_size(summary.bytes))
+    return _("to be downloaded, {size}").format(size=download_size(summary))
+
+
+def download_size(summary: ModelSummary) -> str:
+    """ "about 249 MB", of a model that is to be downloaded."""
+    return _("about {size}").format(size=data_size(summary.bytes)) if summary.bytes else _("size unknown")

@@ -10,9 +10,9 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from TransformerSegLib.bundles.library import ModelLibrary, ModelSummary
+from TransformerSegLib.bundles.library import ModelSummary
+from TransformerSegLib.bundles.recorded_hashes import recorded_hash
 from TransformerSegLib.errors import TransformerSegError
-from TransformerSegLib.inference.data_size import data_size
 from TransformerSegLib.jobs.job import JobState
 from TransformerSegLib.panel.card_text import card_text
 from TransformerSegLib.panel.change_row import ChangeRow, is_worth_reading
@@ -20,7 +20,7 @@ from TransformerSegLib.panel.dropping import DropTarget
 from TransformerSegLib.panel.library_work import CHECKPOINTS, Change, Kind, LibraryWork
 from TransformerSegLib.panel.licences import Licences
 from TransformerSegLib.panel.loading import load_section
-from TransformerSegLib.panel.model_list import ModelList
+from TransformerSegLib.panel.model_list import ModelList, download_size
 from TransformerSegLib.panel.models_folder import ModelsFolder
 from TransformerSegLib.panel.phrases import BAD, breakable, escaped, explained, listed, sign
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from TransformerSegLib.bundles.bundle import Bundle
 
 ARCHIVES = (".zip",)
+
+_CLOCK_MS = 1000
+"""How often rows are brought up to date of which nothing is heard: a network that is silent is to be seen so."""
 
 
 class ModelSection:
@@ -37,7 +40,7 @@ class ModelSection:
         work: changes the library.
         licences: which of them were acknowledged.
         read: gives a model's bundle; None while packages to read it are missing (``Session.bundle``).
-        prepare: loads what it takes to check a model (``Session.load_engine``).
+        prepare: loads what it takes to check a model; whether that is there.
         on_chosen: called when a person chose a model, acknowledged a licence, or the library changed.
         on_moved: called when the models lie in another folder.
     """
@@ -47,7 +50,7 @@ class ModelSection:
         work: LibraryWork,
         licences: Licences,
         read: Callable[[str], Bundle | None],
-        prepare: Callable[[], None],
+        prepare: Callable[[], bool],
         on_chosen: Callable[[], None],
         on_moved: Callable[[], None],
     ) -> None:
@@ -60,6 +63,9 @@ class ModelSection:
         self._folder = ModelsFolder(work.models, self._move, self._empty)
         self._ui.folderAreaLayout.addWidget(self._folder.widget)
         self._dropping = DropTarget(self.widget, _is_offered, self._import_all)
+        self._clock = qt.QTimer()
+        self._clock.setInterval(_CLOCK_MS)
+        self._clock.connect("timeout()", self._tick)
         self._ui.importButton.setMenu(self._import_menu())
         self._ui.licenceCheckBox.connect("clicked(bool)", self._on_licence)
         self._ui.cardButton.connect("toggled(bool)", lambda shown: self._show_card())
@@ -107,8 +113,9 @@ class ModelSection:
         self._folder.show_reason(reason)
 
     def close(self) -> None:
-        """Take no drops any more."""
+        """Take no drops any more, and let go of the timer."""
         self._dropping.close_target()
+        self._clock.stop()
 
     # The selected model
 
@@ -140,9 +147,8 @@ class ModelSection:
         self._ui.downloadBox.visible = offered
         if not offered:
             return
-        size = data_size(summary.bytes) if summary.bytes else _("size unknown")
-        self._ui.downloadLabel.text = _("<b>Not on this computer yet.</b> {size} from {source}").format(
-            size=escaped(size), source=breakable(escaped(summary.source))
+        self._ui.downloadLabel.text = _("<b>Not on this computer yet:</b> {size}, from {source}").format(
+            size=escaped(download_size(summary)), source=breakable(escaped(summary.source))
         )
         accepted = self.licence_accepted
         self._ui.downloadButton.enabled = accepted
@@ -164,7 +170,14 @@ class ModelSection:
             bundle = self._read(summary.name) if summary.on_disk else None
         except TransformerSegError as error:
             return explained(error)
-        return card_text(summary, bundle)
+        return card_text(summary, bundle, self._recorded(summary))
+
+    def _recorded(self, summary: ModelSummary) -> str:
+        """SHA-256 of what was downloaded."""
+        try:
+            return recorded_hash(self._work.models.folder, summary.source) or "" if summary.source else ""
+        except TransformerSegError:  # told where something is downloaded
+            return ""
 
     def _on_licence(self, accepted: bool) -> None:
         self._licences.accept(self.chosen, accepted)
@@ -194,14 +207,14 @@ class ModelSection:
         self._import_all([Path(path)] if path else [])
 
     def _import_all(self, paths: Sequence[Path]) -> None:
-        if paths:
-            self._prepare()
-        for path in paths:
-            self._work.import_bundle(path, self._follow())
+        if paths and self._prepare():
+            for path in paths:
+                self._work.import_bundle(path, self._follow())
 
     def _download(self) -> None:
-        self._close_failed(self.chosen.name)
-        self._work.download(self.chosen, self._follow())
+        if self._prepare():
+            self._close_failed(self.chosen.name)
+            self._work.download(self.chosen, self._follow())
 
     def _export(self) -> None:
         title, files = _("Export the model “{title}”").format(title=self.chosen.title), _("Zip files (*.zip)")
@@ -260,7 +273,15 @@ class ModelSection:
         else:
             self._rows[change] = ChangeRow(change, self._work.cancel, self._again, self._close_row)
             self._ui.changesLayout.addWidget(self._rows[change].widget)
+            self._clock.start()
         self._show_download()
+
+    def _tick(self) -> None:
+        for change, row in self._rows.items():
+            if not change.finished:
+                row.update()
+        if not self._work.changes:
+            self._clock.stop()
 
     def _close_row(self, change: Change) -> None:
         row = self._rows.pop(change, None)

@@ -47,9 +47,7 @@ class ModelsFolder:
         """Why the folder has to stay as it is now; "": it may be moved and emptied."""
         self._ui.moveFolderButton.enabled = self._ui.emptyFolderButton.enabled = not reason
         self._ui.moveFolderButton.toolTip = reason or _("Move the models to another folder, or to another disk.")
-        self._ui.emptyFolderButton.toolTip = reason or _(
-            "Delete the downloaded models; those that you imported stay."
-        )
+        self._ui.emptyFolderButton.toolTip = reason or _("Delete the downloaded models; those that you imported stay.")
 
     def _unfold(self, shown: bool) -> None:
         self._ui.folderBox.visible = shown
@@ -72,8 +70,8 @@ class ModelsFolder:
 
     def _empty(self) -> None:
         question = _(
-            "Delete the downloaded models from this computer?\n\nUp to {size} are freed. Models that you imported stay; "
-            "downloaded ones can be downloaded again."
+            "Delete the downloaded models from this computer?\n\nUp to {size} are freed. Models that you imported "
+            "stay; downloaded ones can be downloaded again."
         ).format(size=data_size(self._models.bytes_on_disk()))
         if slicer.util.confirmOkCancelDisplay(question):
             self._on_empty()

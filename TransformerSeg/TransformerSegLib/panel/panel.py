@@ -211,8 +211,15 @@ class Panel:
             self._parameters.model = self._model.chosen.name if self._model.chosen else ""
             self.refresh()
 
-    def _load_engine(self) -> None:
-        self._session.load_engine(self._run.announce)
+    def _load_engine(self) -> bool:
+        """Whether what it takes to check models is there; what is missing is installed first, after asking."""
+        try:
+            self._session.load_engine(self._run.announce)
+        except TransformerSegError as error:
+            self._fail(error)
+            self.refresh()
+            return False
+        return True
 
     def _on_moved(self) -> None:
         remember_models_folder(self._settings, self._work.models.folder)

@@ -146,6 +146,29 @@ class Session:
             return [Device(CPU, "CPU", *computer_memory())]
         return available_devices()
 
+    def load_engine(self, announce: Callable[[str], None]) -> None:
+        """PyTorch, MONAI and all that workers import with them, on the main thread, where importing is safe in Slicer.
+        What is missing is installed first, after asking.
+
+        Args:
+            announce: is told beforehand what blocks for some seconds, and has to paint before it returns.
+
+        Raises:
+            PackagesMissing: they are not installed, and could not be.
+        """
+        if self.packages.missing():
+            announce(_("Installing Python packages …"))
+            self.packages.install()
+        first_time = any(name not in sys.modules for name in HEAVY_PACKAGES)
+        if first_time:
+            announce(_("Loading PyTorch (once per session) …"))
+        for name in (*HEAVY_PACKAGES, *WORKERS_MODULES):
+            importlib.import_module(name)
+        if first_time:
+            # Else each later search for garbage goes through all of PyTorch, and the window stands still for 0.2 s.
+            gc.collect()
+            gc.freeze()
+
     # The run
 
     def submit(self, request: Request, on_change: OnRun = lambda run: None) -> Run:
@@ -237,7 +260,7 @@ class Session:
             TransformerSegError: the run cannot be made.
         """
         request = undertaking.request
-        self._install_packages(undertaking)
+        self.load_engine(lambda words: self._announce(undertaking, words))
         check = self.check(request)
         bundle = undertaking.bundle = self.bundle(request.model)
         undertaking.run.title = _title(request, bundle)
@@ -246,32 +269,7 @@ class Session:
         if check.verdict is Verdict.REFUSED or to_be_confirmed:
             raise check.error
         check_classes(request, bundle.card)
-        self.load_engine(lambda words: self._announce(undertaking, words))
         undertaking.take_over()
-
-    def _install_packages(self, undertaking: Undertaking) -> None:
-        if self.packages.missing():
-            self._announce(undertaking, _("Installing Python packages …"))
-            self.packages.install()
-
-    def load_engine(self, announce: Callable[[str], None]) -> None:
-        """PyTorch, MONAI and all that workers import with them, on the main thread, where importing is safe in Slicer;
-        nothing while they are not installed.
-
-        Args:
-            announce: is told beforehand where that blocks for some seconds, and has to paint before it returns.
-        """
-        if self.packages.missing():
-            return
-        first_time = any(name not in sys.modules for name in HEAVY_PACKAGES)
-        if first_time:
-            announce(_("Loading PyTorch (once per session) …"))
-        for name in (*HEAVY_PACKAGES, *WORKERS_MODULES):
-            importlib.import_module(name)
-        if first_time:
-            # Else each later search for garbage goes through all of PyTorch, and the window stands still for 0.2 s.
-            gc.collect()
-            gc.freeze()
 
     def _announce(self, undertaking: Undertaking, words: str) -> None:
         undertaking.run.words = words

@@ -13,6 +13,9 @@ MEASURED_SECONDS = 5.0
 """The speed is that of so many seconds before now: a wireless network's ups and downs are evened out, a change of
 network is seen."""
 
+SILENT_SECONDS = 3.0
+"""After which it is said that nothing comes."""
+
 LEAST_SECONDS = 0.5
 """Of a measurement; before that it tells more of the computer's buffers than of the network."""
 
@@ -29,6 +32,7 @@ class Transfer:
         self.done: int | None = None
         self.total: int | None = None
         self._samples: deque[tuple[float, int]] = deque()
+        self._moved_at = 0.0
 
     def add(self, done: int, total: int | None, at: float) -> None:
         """What was told last.
@@ -38,6 +42,8 @@ class Transfer:
         """
         if self.done is not None and done < self.done:  # it began anew
             self._samples.clear()
+        if done != self.done:
+            self._moved_at = at
         self.done, self.total = done, total
         self._samples.append((at, done))
         while at - self._samples[0][0] > MEASURED_SECONDS and len(self._samples) > 2:
@@ -57,16 +63,22 @@ class Transfer:
         speed = self.bytes_per_second
         return (self.total - self.done) / speed if speed and self.total else None
 
-    @property
-    def words(self) -> str:
-        """ "12 MB of 256 MB, 3.4 MB/s, about 1 min left"; "" before the first bytes."""
+    def words(self, now: float) -> str:
+        """ "12 MB of 256 MB, 3.4 MB/s, about 1 min left"; "" before the first bytes.
+
+        Args:
+            now: on the clock of ``add``.
+        """
         if self.done is None:
             return ""
         parts = [data_size(self.done)]
         if self.total:
             parts = [_("{done} of {total}").format(done=data_size(self.done), total=data_size(self.total))]
-        if self.bytes_per_second:
+        silent = now - self._moved_at
+        if silent >= SILENT_SECONDS and self.done != self.total:
+            parts.append(_("nothing came for {time}").format(time=duration(silent)))
+        elif self.bytes_per_second:
             parts.append(_("{speed} MB/s").format(speed=f"{self.bytes_per_second / 1e6:.1f}"))
-        if self.seconds_left:
+        if self.seconds_left and silent < SILENT_SECONDS:
             parts.append(_("about {time} left").format(time=duration(self.seconds_left)))
         return ", ".join(parts)

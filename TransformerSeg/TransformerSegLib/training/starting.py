@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from TransformerSegLib.bundles.import_network import names_taken
+from TransformerSegLib.bundles.numpy_archive import SUFFIX, read_arrays
 from TransformerSegLib.bundles.reading import read_bundle
 from TransformerSegLib.bundles.weights import read_checkpoint
 from TransformerSegLib.errors import CheckpointRejected
@@ -17,6 +18,8 @@ from TransformerSegLib.networks.layouts.recognised import Shapes
 from TransformerSegLib.networks.layouts.registry import recognise
 from TransformerSegLib.networks.layouts.swin_unetr import PRETRAINING_HEAD, encoder_names
 from TransformerSegLib.networks.swin_unetr import SwinUNETR, merging_told
+from TransformerSegLib.networks.transunet import TransUNet
+from TransformerSegLib.networks.transunet_jax import from_jax, is_jax
 
 if TYPE_CHECKING:
     import torch
@@ -60,6 +63,8 @@ def starting_weights(path: Path, architecture: Architecture) -> Start:
         CheckpointRejected: it holds another network, or one of other sizes.
         BundleRejected: it is damaged, or holds more than tensors.
     """
+    if path.suffix == SUFFIX:
+        return _from_photographs(path, architecture)
     file, said = path, []
     if path.is_dir():
         bundle = read_bundle(path)
@@ -75,13 +80,7 @@ def starting_weights(path: Path, architecture: Architecture) -> Start:
         for name, tensor in candidates.items()
         if name not in taken
     ]
-    if len(taken) < max(1, SMALLEST_SHARE * len(candidates)):
-        raise CheckpointRejected(
-            f"“{path.name}” fits {len(taken)} of the network's {len(own)} tensors",
-            why="a training would start from random weights all the same",
-            remedy="Set the sizes in recipe.json to those of the start, such as feature_size, depths and num_heads",
-            details=differing,
-        )
+    _refuse_too_little(path, len(taken), len(candidates), differing)
     report = [f"Start: {len(taken)} of the network's {len(own)} tensors are those of “{path.name}”", *said]
     report += [f"Begun at random: {line}" for line in differing]
     if missing := len(own) - len(taken) - len(differing):
@@ -89,6 +88,42 @@ def starting_weights(path: Path, architecture: Architecture) -> Start:
     if ignored:
         report.append(f"Left behind: {', '.join(_beginnings(ignored))} ({PRETRAINING_HEAD}s)")
     return Start(file, path.name, taken, tuple(report))
+
+
+def _from_photographs(path: Path, architecture: Architecture) -> Start:
+    """From what Google trained on photographs, for TransUNet."""
+    arrays = read_arrays(path)
+    if not is_jax(arrays):
+        raise CheckpointRejected(
+            f"“{path.name}” holds no vision transformer",
+            why="of NumPy's files those are a start that Google published, such as R50+ViT-B_16.npz",
+            remedy="Name such a file, a checkpoint or a bundle",
+        )
+    _refuse_other(TransUNet.name, architecture)
+    outline = architecture.outline()
+    found = from_jax(arrays, outline)
+    _refuse_too_little(
+        path,
+        len(found.tensors),
+        len(found.tensors) + len(found.missing),
+        [f"{name} is not in it" for name in found.missing],
+    )
+    report = [f"Start: {len(found.tensors)} of the network's {len(outline)} tensors are those of “{path.name}”"]
+    report += [f"Begun at random: {name}" for name in found.missing]
+    report.append("Begun at random: the decoder, which a network for photographs does not have")
+    if found.unused:
+        report.append(f"Left behind: {', '.join(found.unused)} (of the classifier)")
+    return Start(path, path.name, found.tensors, tuple(report))
+
+
+def _refuse_too_little(path: Path, taken: int, offered: int, differing: Sequence[str]) -> None:
+    if taken < max(1, SMALLEST_SHARE * offered):
+        raise CheckpointRejected(
+            f"“{path.name}” offers {offered} tensors, of which {taken} fit the network",
+            why="a training would start from random weights all the same",
+            remedy="Set the sizes in recipe.json to those of the start, such as feature_size, depths and num_heads",
+            details=differing,
+        )
 
 
 def _names(shapes: Shapes, architecture: Architecture) -> tuple[dict[str, str], list[str]]:
