@@ -4,7 +4,7 @@
 
 FOLDER holds the golden data, with the full configurations in ``full`` and ``*/full``: for each a JSON file
 (configuration, name, shape and rule of each tensor, number of parameters) and, where there is an answer, an npz file
-with every so many voxels of it. All cases together take some ten minutes and 10 GB.
+with every so many voxels of it. All cases together take some ten minutes and 5 GB.
 """
 
 from __future__ import annotations

@@ -104,7 +104,9 @@ def packed(files: dict[str, bytes], compression: int = zipfile.ZIP_STORED, root:
     return buffer.getvalue()
 
 
-def old(program: bytes, keys: bytes = pickle.dumps(["0"], 2), stored: bytes = struct.pack("<Q", 4) + bytes(16)) -> bytes:
+def old(
+    program: bytes, keys: bytes = pickle.dumps(["0"], 2), stored: bytes = struct.pack("<Q", 4) + bytes(16)
+) -> bytes:
     """A checkpoint as torch wrote it before 1.6."""
     return MAGIC + program + keys + stored
 
@@ -187,8 +189,14 @@ PROGRAMS: dict[str, tuple[str, Program]] = {
         "asks for “builtins.getattr”",
         lambda canary: under("w", call(name("builtins", "getattr"), name("os", "path"), text("os"))),
     ),
-    "dotted": ("asks for “torch.serialization.os.system”", lambda canary: under("w", name("torch.serialization", "os.system"))),
-    "torch-jit": ("asks for “torch.jit._serialization.load”", lambda canary: under("w", name("torch.jit._serialization", "load"))),
+    "dotted": (
+        "asks for “torch.serialization.os.system”",
+        lambda canary: under("w", name("torch.serialization", "os.system")),
+    ),
+    "torch-jit": (
+        "asks for “torch.jit._serialization.load”",
+        lambda canary: under("w", name("torch.jit._serialization", "load")),
+    ),
     "torch-load-from-bytes": (
         "asks for “torch.storage._load_from_bytes”",
         lambda canary: under("w", call(name("torch.storage", "_load_from_bytes"), text("x"))),
@@ -255,7 +263,10 @@ CHECKPOINTS: dict[str, tuple[str, Program]] = {
         lambda canary: archive(PROTOCOL_2 + b"}q\x00" + text("model") + b"h\x00s."),
     ),
     # claims
-    "huge-storage": ("claims 8589934592 numbers of 4 bytes", lambda canary: archive(under("w", tensor(numbers=1 << 33)))),
+    "huge-storage": (
+        "claims 8589934592 numbers of 4 bytes",
+        lambda canary: archive(under("w", tensor(numbers=1 << 33))),
+    ),
     "huge-storage-in-an-old-file": (
         "claims 17179869184 numbers",
         lambda canary: old(under("w", tensor(numbers=1 << 34)), stored=struct.pack("<Q", 1 << 34) + bytes(16)),
@@ -295,17 +306,29 @@ CHECKPOINTS: dict[str, tuple[str, Program]] = {
     "same-numbers-many-times": (
         "the same numbers many times over",
         lambda canary: archive(
-            PROTOCOL_2 + b"}(" + b"".join(text(f"w{i}") + tensor(numbers=1 << 14, shape=(1 << 14,)) for i in range(99)) + b"u.",
+            PROTOCOL_2
+            + b"}("
+            + b"".join(text(f"w{i}") + tensor(numbers=1 << 14, shape=(1 << 14,)) for i in range(99))
+            + b"u.",
             **{"data/0": bytes(1 << 16)},
         ),
     ),
     # kinds of tensors
     "sparse": ("holds sparse tensors", lambda canary: saved({"w": torch.eye(3).to_sparse()})),
-    "quantised": ("holds quantised tensors", lambda canary: archive(under("w", name("torch._utils", "_rebuild_qtensor")))),
-    "nested": ("holds nested tensors", lambda canary: archive(under("w", name("torch._utils", "_rebuild_nested_tensor")))),
+    "quantised": (
+        "holds quantised tensors",
+        lambda canary: archive(under("w", name("torch._utils", "_rebuild_qtensor"))),
+    ),
+    "nested": (
+        "holds nested tensors",
+        lambda canary: archive(under("w", name("torch._utils", "_rebuild_nested_tensor"))),
+    ),
     "complex": ("holds complex numbers", lambda canary: saved({"w": torch.ones(3, dtype=torch.complex64)})),
     "without-numbers": ("holds tensors without numbers", lambda canary: saved({"w": torch.ones(3, device="meta")})),
-    "eight-bit-floats": ("holds tensors of an unusual type", lambda canary: saved({"w": torch.ones(3).to(torch.float8_e5m2)})),
+    "eight-bit-floats": (
+        "holds tensors of an unusual type",
+        lambda canary: saved({"w": torch.ones(3).to(torch.float8_e5m2)}),
+    ),
     "texts": ("“w” in it is not a plain tensor", lambda canary: saved({"w": "a text"})),
     "nothing": ("holds no tensors by name", lambda canary: saved({})),
     # containers
@@ -323,9 +346,15 @@ CHECKPOINTS: dict[str, tuple[str, Program]] = {
         lambda canary: _with_packed_storage(),
     ),
     "locked": ("is locked with a password", lambda canary: _flagged(archive(under("w", tensor())))),
-    "wrong-checksum": ("Bad CRC-32", lambda canary: archive(under("w", tensor()), **{"data/0": b"0123456789abcdef"}).replace(b"0123", b"9999", 1)),
+    "wrong-checksum": (
+        "Bad CRC-32",
+        lambda canary: archive(under("w", tensor()), **{"data/0": b"0123456789abcdef"}).replace(b"0123", b"9999", 1),
+    ),
     "no-pickle": ("an archive without data.pkl", lambda canary: packed({"data/0": bytes(16)})),
-    "two-folders": ("do not lie as torch lays them", lambda canary: packed({"a/data.pkl": b"", "b/data.pkl": b""}, root="")),
+    "two-folders": (
+        "do not lie as torch lays them",
+        lambda canary: packed({"a/data.pkl": b"", "b/data.pkl": b""}, root=""),
+    ),
     "file-over-file": ("lies over another file", lambda canary: _overlapping(archive(under("w", tensor())))),
     "bytes-in-reverse": ("with their bytes in reverse", lambda canary: archive(under("w", tensor()), byteorder=b"big")),
     "archive-cut-off": ("File is not a zip file", lambda canary: archive(under("w", tensor()))[:-40]),
@@ -333,7 +362,10 @@ CHECKPOINTS: dict[str, tuple[str, Program]] = {
         "table of contents is larger",
         lambda canary: archive(under("w", tensor()))[:-10] + struct.pack("<LLH", 1 << 31, 0, 0),
     ),
-    "old-file-cut-off": ("claims 4 numbers of 4 bytes in its storage “0”, where 6 bytes lie", lambda canary: old(under("w", tensor()))[:-10]),
+    "old-file-cut-off": (
+        "claims 4 numbers of 4 bytes in its storage “0”, where 6 bytes lie",
+        lambda canary: old(under("w", tensor()))[:-10],
+    ),
     "old-file-with-other-storages": (
         "storages that it names are not those",
         lambda canary: old(under("w", tensor()), keys=pickle.dumps(["0", "1"], 2)),
@@ -341,7 +373,10 @@ CHECKPOINTS: dict[str, tuple[str, Program]] = {
     "pickle-of-something-else": ("is a pickle, but none that torch wrote", lambda canary: pickle.dumps({"w": 1}, 2)),
     "random-bytes": ("is damaged", lambda canary: np.random.default_rng(0).bytes(5000)),
     "empty-file": ("it is empty", lambda canary: b""),
-    "pointer-to-large-file": ("is damaged", lambda canary: b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n"),
+    "pointer-to-large-file": (
+        "is damaged",
+        lambda canary: b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n",
+    ),
 }
 """Name → what the refusal says, and the file."""
 

@@ -207,7 +207,7 @@ def models_folder(user: PanelUser) -> None:
     user.wait_for_models()
     with tempfile.TemporaryDirectory() as folder:
         user.host.dialogs.answer(str(Path(folder) / "abdomen.zip"))
-        user.click("exportButton")
+        user.click("exportModelButton")
         user.wait_for_models()
     user.click("folderButton")
 

@@ -54,7 +54,12 @@ def test_the_four_images_of_a_study_are_told_in_any_order(study):
 
 
 @pytest.mark.parametrize(
-    "names", [("T1c", "T1", "T2", "FLAIR"), ("t1gd", "T1w", "T2w", "FLAIR"), ("T1-weighted post contrast", "T1-weighted", "T2-weighted", "T2 FLAIR")]
+    "names",
+    [
+        ("T1c", "T1", "T2", "FLAIR"),
+        ("t1gd", "T1w", "T2w", "FLAIR"),
+        ("T1-weighted post contrast", "T1-weighted", "T2-weighted", "T2 FLAIR"),
+    ],
 )
 def test_however_the_card_calls_its_inputs(names):
     flair, contrast, native, t2 = STUDIES[0]

@@ -137,7 +137,7 @@ def test_a_number_of_numpy_beside_the_tensors_is_read(folder: Path, number: np.g
 @pytest.mark.parametrize("objects", [np.ones(3), np.array(["a", None], dtype=object), pathlib.Path("a"), 1 + 2j])
 def test_a_checkpoint_with_other_objects_beside_its_tensors_is_refused(folder: Path, objects: object):
     as_pickle(folder, {"state_dict": load_file(weights_of(folder)), "best_acc": objects})
-    with pytest.raises(BundleRejected, match="asks for .*, and a pickle is never executed"):
+    with pytest.raises(BundleRejected, match=r"asks for .*, and a pickle is never executed"):
         read_bundle(folder).network()
 
 
@@ -243,3 +243,11 @@ def test_tensors_of_the_wrong_size_are_refused_before_they_are_read(folder: Path
         file.truncate(start + size)
     with pytest.raises(BundleRejected, match="1 of another shape"):
         read_bundle(folder).network()
+
+
+def test_a_header_may_have_any_length_even_one_that_begins_as_a_pickle_does(folder: Path):
+    tensors, padding = load_file(weights_of(folder)), 0
+    while weights_of(folder).read_bytes()[0] != 0x80:
+        padding += 1
+        save_file(tensors, weights_of(folder), {"padding": "x" * padding})
+    read_bundle(folder).network()

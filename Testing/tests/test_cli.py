@@ -144,7 +144,14 @@ def one_file_for_two_inputs(folder: Path) -> list[object]:
 
 
 def one_series_for_two_inputs(folder: Path) -> list[object]:
-    return [study(folder), folder / "study", "--series", "5", "--model", write_bundle(folder / "two", inputs=("a", "b"))]
+    return [
+        study(folder),
+        folder / "study",
+        "--series",
+        "5",
+        "--model",
+        write_bundle(folder / "two", inputs=("a", "b")),
+    ]
 
 
 def one_input_of_two_told(folder: Path) -> list[object]:
@@ -288,9 +295,7 @@ def test_bad_input_ends_with_2_one_sentence_and_no_file(make, said, tmp_path: Pa
     assert not list(results.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("series", "read"), [(["5", "flair"], ["T1", "FLAIR"]), (["7", "1.2.3.5"], ["FLAIR", "T1"])]
-)
+@pytest.mark.parametrize(("series", "read"), [(["5", "flair"], ["T1", "FLAIR"]), (["7", "1.2.3.5"], ["FLAIR", "T1"])])
 def test_every_input_has_the_series_that_is_named_for_it(series, read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder, report = study(tmp_path), tmp_path / "report.json"
     model = write_bundle(tmp_path / "two", inputs=("first", "second"))

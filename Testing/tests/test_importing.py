@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import lzma
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,8 @@ from TransformerSegLib.bundles.plan import (
     WindowPlan,
 )
 from TransformerSegLib.bundles.reading import read_bundle
+from TransformerSegLib.cli import main
+from TransformerSegLib.commands.console import EXIT_BAD_INPUT
 from TransformerSegLib.errors import BundleRejected, CheckpointRejected, LabelsRejected, OutputRejected
 from TransformerSegLib.networks.layouts.registry import recognise
 from TransformerSegLib.networks.registry import build
@@ -322,6 +324,14 @@ def test_what_the_user_says_of_the_preparation_goes_before_the_recipe(tmp_path: 
     assert not card.limits
 
 
+def test_a_preparation_that_is_assumed_in_part_is_said_to_be(tmp_path: Path):
+    options = replace(OFFICIAL["unetr_btcv"].options, spacing_mm=())
+    path = checkpoint_of("unetr_btcv", tmp_path)
+    (limit,) = import_checkpoint(path, labels(tmp_path, numbered(3)), tmp_path / "model", options).card.limits
+    assert "RAS, own spacing" in limit
+    assert "but for what was said at the import" in limit
+
+
 def test_coronal_slices_lie_across_the_axis_that_is_asked_for(tmp_path: Path):
     path = checkpoint_of("swinunet", tmp_path)
     bundle = import_checkpoint(path, labels(tmp_path, numbered(3)), tmp_path / "model", ImportOptions(slices="coronal"))
@@ -394,3 +404,31 @@ def test_the_official_files_themselves_are_imported(name: str, tmp_path: Path):
         answered = bundle.network()(torch.from_numpy(given)).numpy()
         expected = golden[official.output]
     assert np.abs(answered - expected).max() / expected.std() < MARK
+
+
+def command(arguments: list[object], monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr("sys.argv", ["transformerseg", "import", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    return int(end.value.code or 0)
+
+
+def test_the_command_asks_for_what_is_open_and_then_says_how_to_use_the_model(tmp_path: Path, monkeypatch, capsys):
+    path, names = checkpoint_of("unetr_btcv", tmp_path), labels(tmp_path, numbered(3))
+    given = [path, "--labels", names, "--output", tmp_path / "model"]
+    assert command(given, monkeypatch) == EXIT_BAD_INPUT
+    error = capsys.readouterr().err.splitlines()
+    assert error[0].endswith("Add --image-size X,Y,Z and --heads N.")
+    assert [line.split(":")[0].strip() for line in error[1:]] == ["--image-size", "--heads"]
+    answers = ["--image-size", "48x32x32", "--heads", 4, "--intensity", "-160,240", "--spacing", "none"]
+    assert command([*given, *answers], monkeypatch) == 0
+    assert f"--model {tmp_path / 'model'}" in capsys.readouterr().out
+    steps = read_bundle(tmp_path / "model").plan.preparation
+    assert steps == (Orientation("RAS"), ScaleIntensityRange(-160.0, 240.0, 0.0, 1.0, clip=True))
+
+
+@pytest.mark.parametrize("wrong", [["--heads", "a"], ["--image-size", "1,2,3,4"], ["--spacing", "0"]])
+def test_numbers_that_are_none_are_refused_by_their_option(wrong: list[str], tmp_path: Path, monkeypatch, capsys):
+    given = [tmp_path / "x.pth", "--labels", tmp_path / "l.json", "--output", tmp_path / "model", *wrong]
+    assert command(given, monkeypatch) == EXIT_BAD_INPUT
+    assert wrong[0] in capsys.readouterr().err

@@ -25,10 +25,12 @@ def loaded_after(statements: str) -> set[str]:
 
 
 def engine_modules() -> list[str]:
+    """All but the files of torch modules, which are called so and only imported once a network is built."""
     return [
         module.name
         for module in pkgutil.walk_packages(TransformerSegLib.__path__, "TransformerSegLib.")
         if not module.name.startswith(("TransformerSegLib.scene", "TransformerSegLib.panel"))
+        and not module.name.endswith("_module")
     ]
 
 

@@ -73,7 +73,7 @@ def partial_bytes(user: PanelUser) -> int:
 
 
 def test_a_model_to_be_downloaded_is_listed_with_its_size_and_found_by_its_structures(user, server):
-    assert f"3 structures · to be downloaded, about {len(server.content) / 1e6:.0f} MB" in user.model_row(ABDOMEN)
+    assert f"3 structures · to be downloaded, {len(server.content) / 1e6:.0f} MB" in user.model_row(ABDOMEN)
 
     user.ui.searchEdit.text = "portal"
 

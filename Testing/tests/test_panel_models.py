@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from bundle_factory import change_json, write_bundle
+from TransformerSegLib.bundles.published import CATALOGUE_FORMAT
+
+from bundle_factory import change_json, write_bundle, write_json
 from host import Host
 from panel_user import SAMPLE, PanelUser, plain
 
@@ -20,9 +22,12 @@ HIPPOCAMPUS = "Hippocampus, Swin UNETR"
 
 
 @pytest.fixture
-def user() -> Iterator[PanelUser]:
+def user(tmp_path) -> Iterator[PanelUser]:
+    """Nothing is there to be downloaded."""
+    catalogue = tmp_path / "catalogue.json"
+    write_json(catalogue, {"format": CATALOGUE_FORMAT, "models": []})
     with Host() as host:
-        yield PanelUser(host)
+        yield PanelUser(host, catalogue)
 
 
 def bundle(folder: Path, title: str, licence: str = "Apache-2.0", **options) -> Path:
@@ -137,7 +142,7 @@ def test_a_model_is_exported_as_one_zip_that_can_be_imported(user, tmp_path):
     user.import_folder(bundle(tmp_path / "one", "Mine"))
     user.host.dialogs.answer(str(tmp_path / "mine"))
 
-    user.click("exportButton")
+    user.click("exportModelButton")
     user.wait_for_models()
 
     assert "is packed" in user.changes()[0]

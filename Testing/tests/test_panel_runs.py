@@ -281,7 +281,7 @@ def test_without_packages_the_panel_opens_lists_models_and_says_what_is_missing(
         host.load_volume_node(SAMPLE)
         user.wait()
 
-        assert user.models() == ["Hippocampus, Swin UNETR"]
+        assert user.panel_model() == "Hippocampus, Swin UNETR"
         assert "PyTorch, MONAI, einops, pydantic, safetensors: about" in user.reads("packagesLabel")
         assert not user.sees("packagesDetails")
         user.click("packagesButton")

@@ -88,9 +88,14 @@ def test_a_softmax_bundle_gives_monai_s_labels_on_the_input_s_own_grid(bundle):
     assert np.array_equal(labels, by_monai(as_metatensor([volume]), bundle.plan, bundle.network()))
 
 
-def test_a_sigmoid_bundle_with_several_inputs_gives_monai_s_masks_in_layers(overlapping):
+def two_volumes() -> list[Volume]:
+    """An image, and the same upside down for another."""
     first = oblique_volume()
-    volumes = [first, replace(first, array=np.ascontiguousarray(first.array[::-1]), name="FLAIR")]
+    return [first, replace(first, array=np.ascontiguousarray(first.array[::-1]), name="FLAIR")]
+
+
+def test_a_sigmoid_bundle_with_several_inputs_gives_monai_s_masks_in_layers(overlapping):
+    volumes = two_volumes()
     segmentation = Segmenter(overlapping, "cpu").segment(volumes)
     masks = np.stack([segmentation.mask(segment) for segment in segmentation.segments])
     expected = by_monai(as_metatensor(volumes), overlapping.plan, overlapping.network())
@@ -225,8 +230,7 @@ def test_only_the_classes_that_are_wanted_are_left(bundle):
 
 
 def test_of_classes_that_overlap_only_the_layers_of_those_that_are_wanted_are_left(overlapping):
-    first = oblique_volume()
-    segmentation = Segmenter(overlapping, "cpu").segment([first, replace(first, name="FLAIR")])
+    segmentation = Segmenter(overlapping, "cpu").segment(two_volumes())
     assert len(segmentation.layers) > 1
     last = segmentation.segments[-1]
     only = segmentation.of_classes({last.definition.name})
@@ -276,14 +280,14 @@ def test_progress_counts_windows_and_tells_the_time_left(bundle):
 
 @pytest.mark.parametrize("done", [0, 1])
 def test_that_labels_are_restored_is_told_before_it_is_done_and_a_cancel_then_still_counts(overlapping, done):
-    first, cancel = oblique_volume(), CancelToken()
+    cancel = CancelToken()
 
     def stop_while_restoring(progress: Progress) -> None:
         if progress.stage is Stage.RESTORE and progress.done == done:
             cancel.cancel()
 
     with pytest.raises(Cancelled):
-        Segmenter(overlapping, "cpu").segment([first, replace(first, name="FLAIR")], stop_while_restoring, cancel)
+        Segmenter(overlapping, "cpu").segment(two_volumes(), stop_while_restoring, cancel)
 
 
 def test_a_run_that_was_cancelled_before_it_began_looks_at_no_voxel(bundle):

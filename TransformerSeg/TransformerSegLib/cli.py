@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,16 +11,14 @@ import typer
 from TransformerSegLib.commands.console import progress_bar, run, stoppable
 from TransformerSegLib.commands.import_checkpoint import import_checkpoint
 from TransformerSegLib.commands.inputs import Study, check_given, given_inputs, read_study
+from TransformerSegLib.commands.models import models
 from TransformerSegLib.inference.presets import Preset
 
 if TYPE_CHECKING:
     from TransformerSegLib.bundles.bundle import Bundle
-    from TransformerSegLib.bundles.card import Card
     from TransformerSegLib.inference.region import Region
     from TransformerSegLib.inference.segmentation import Segmentation
     from TransformerSegLib.inference.volume import Volume
-
-_CLASSES_IN_TABLE = 6
 
 app = typer.Typer(
     name="transformerseg",
@@ -95,7 +92,7 @@ def segment(
     ] = False,
     batch_size: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Windows, or slices, at a time; by default what the model's bundle says."),
+        typer.Option(min=1, metavar="N", help="Windows or slices at a time; by default what the model's bundle says."),
     ] = None,
     preset: Annotated[
         Preset,
@@ -139,19 +136,6 @@ def segment(
 
 
 @app.command()
-def models(
-    name: Annotated[str | None, typer.Argument(help="Show this model's card: a name, or a bundle's folder.")] = None,
-) -> None:
-    """List the models, or show the card of one."""
-    from TransformerSegLib.bundles.catalogue import embedded_bundles, find_bundle
-
-    if name is not None:
-        _show_card(find_bundle(name))
-        return
-    _show_table([bundle.card for bundle in embedded_bundles()])
-
-
-@app.command()
 def train(
     definition: Annotated[
         Path, typer.Argument(help="Folder with recipe.json, data_list.json and card.json (a bundle's “training”).")
@@ -183,6 +167,7 @@ def train(
         train_bundle(definition, data, output, run, device, typer.echo, start)
 
 
+app.add_typer(models, name="models")
 app.command(
     "import", epilog="Example: transformerseg import unetr.pth --labels labels.json --output organs_unetr"
 )(import_checkpoint)
@@ -224,57 +209,6 @@ def _write(output: Path, volumes: Sequence[Volume], segmentation: Segmentation, 
         from TransformerSegLib.export.segmentation_file import write_segmentation
 
         write_segmentation(output, segmentation, overwrite)
-
-
-def _show_table(cards: Sequence[Card]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("Model", "Version", "Modality", "Finds", "Dice", box=None, pad_edge=False, header_style="bold")
-    for column in table.columns[:3]:
-        column.no_wrap = True
-    for card in cards:
-        shown = ", ".join(definition.name for definition in card.classes[:_CLASSES_IN_TABLE])
-        more = ", …" if len(card.classes) > _CLASSES_IN_TABLE else ""
-        dice = f"{statistics.fmean(card.dice.values()):.3f}" if card.dice else "unknown"
-        table.add_row(card.name, card.version, card.requirements.modality or "any", shown + more, dice)
-    Console(markup=False, highlight=False).print(table)
-    typer.echo("“transformerseg models NAME” shows a model's card.")
-
-
-def _show_card(bundle: Bundle) -> None:
-    card = bundle.card
-    typer.echo(f"{card.title} ({card.name}, version {card.version})\n\n{card.description}\n")
-    for channel in card.inputs:
-        typer.echo(f"Input: {channel.name}")
-    if card.slices is not None:
-        typer.echo(f"Works slice by slice: {card.slices}")
-    for definition in card.classes:
-        dice = card.dice.get(definition.name)
-        code = f", {definition.type.scheme} {definition.type.value}" if definition.type else ""
-        measured = "" if dice is None else f", Dice {dice:.3f}"
-        typer.echo(f"Class {definition.label}: {definition.name}{code}{measured}")
-    needs = card.requirements
-    if needs.modality:
-        typer.echo(f"Modality: {needs.modality}")
-    if needs.spacing_mm:
-        typer.echo(f"Spacing: {needs.spacing_mm[0]:g} to {needs.spacing_mm[1]:g} mm")
-    if needs.field_of_view_mm:
-        typer.echo(f"Field of view: {needs.field_of_view_mm[0]:g} to {needs.field_of_view_mm[1]:g} mm an axis")
-    for title, text in (
-        ("Dice measured on", card.dice_data),
-        ("Training data", card.training_data),
-        ("Patch merging", card.patch_merging),
-        ("Licence", card.licence),
-        ("Weights SHA-256", bundle.weights_sha256),
-    ):
-        if text:
-            typer.echo(f"{title}: {text}")
-    for limit in card.limits:
-        typer.echo(f"Limit: {limit}")
-    for reference in card.references:
-        typer.echo(f"Reference: {reference}")
-    typer.echo(card.intended_use)
 
 
 if __name__ == "__main__":

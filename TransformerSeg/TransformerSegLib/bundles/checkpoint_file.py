@@ -72,7 +72,9 @@ def _entries(archive: zipfile.ZipFile, file_bytes: int) -> dict[str, zipfile.Zip
     end = 0
     for entry in entries:
         if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
-            raise Refused(f"{quoted(entry.filename)} in it is packed to {entry.compress_size} bytes, which torch never does")
+            raise Refused(
+                f"{quoted(entry.filename)} in it is packed to {entry.compress_size} bytes, which torch never does"
+            )
         if entry.flag_bits & ENCRYPTED:
             raise Refused(f"{quoted(entry.filename)} in it is locked with a password")
         if entry.header_offset < end:

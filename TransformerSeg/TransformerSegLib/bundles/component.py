@@ -51,6 +51,7 @@ def read_component(value: object, where: str) -> Component | None:
             why="it is described by the name under “_target_”",
             remedy="Fetch the bundle again, or ask the model's makers for a complete one",
         )
+    refuse_expressions(value.get("_disabled_"), f"the switch (_disabled_) of {where}")
     arguments = {name: argument for name, argument in value.items() if name not in SYNTAX}
     if value.get("_mode_", "default") != "default" or not isinstance(value.get("_disabled_", False), bool):
         raise BundleRejected(

@@ -18,7 +18,8 @@ from TransformerSegLib.errors import BundleRejected
 from TransformerSegLib.networks.file_text import EXPRESSION_SIGN, quoted
 
 MAXIMUM_FILE_BYTES = 4 * 1024**2
-"""Largest configuration file that is read; published ones have a few kilobytes. In memory it takes up to 30 times that."""
+"""Largest configuration file that is read; published ones have a few kilobytes. In memory it takes up to 30 times as
+much."""
 
 MAXIMUM_DIGITS = 300
 """Of a whole number; larger ones are no numbers of anything, and take long to read."""
@@ -119,12 +120,10 @@ class Configuration:
 
     def _resolve(self, value: object, depth: int) -> object:
         self._parts_left -= 1
-        if self._parts_left < 0 or depth > MAXIMUM_REFERENCE_DEPTH:
-            raise BundleRejected(
-                "The bundle's configs/inference.json refers to itself without end",
-                why="such a file describes no model",
-                remedy="Fetch the bundle again",
-            )
+        if self._parts_left < 0:
+            raise _endless(f"grows to more than {MAXIMUM_PARTS} values by its references")
+        if depth > MAXIMUM_REFERENCE_DEPTH:
+            raise _endless("refers to itself without end")
         match value:
             case str():
                 return self._resolve_text(value, depth)
@@ -160,6 +159,14 @@ class Configuration:
                     remedy="Fetch the bundle again, or ask the model's makers for a complete one",
                 )
         return value
+
+
+def _endless(fault: str) -> BundleRejected:
+    return BundleRejected(
+        f"The bundle's configs/inference.json {fault}",
+        why="such a file describes no model",
+        remedy="Fetch the bundle again",
+    )
 
 
 def _place(key: str) -> float:

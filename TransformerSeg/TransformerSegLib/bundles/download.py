@@ -111,7 +111,7 @@ class _Download:
         self._raise_if_cancelled, self._patience = raise_if_cancelled, patience
         self._partial = PartialFile(target)
         self._furthest = self._partial.size
-        self._joined = False  # of the bytes of several answers
+        self._joined = self._partial.size > 0  # of the bytes of several answers
         self._end_is_sure = True  # that the bytes that are there are all
 
     def run(self) -> Fetched:
@@ -150,7 +150,6 @@ class _Download:
         """Ask once, for what is missing where that can be asked for, and take what comes."""
         version = self._partial.version(self._wanted.address)
         if version and version.total == self._partial.size:
-            self._joined = True
             return
         headers = {"Range": f"bytes={self._partial.size}-", "If-Range": version.mark} if version else {}
         with answer(self._wanted.address, headers, self._patience, self._raise_if_cancelled) as given:
@@ -201,7 +200,7 @@ class _Download:
         if not place or place["total"] != str(self._partial.size):
             self._partial.delete()
             raise Broken("the file on the server has changed")
-        self._joined = self._end_is_sure = True
+        self._end_is_sure = True
 
     def _take(self, given: Answer, total: int | None) -> None:
         self._on_bytes(self._partial.size, total)

@@ -72,13 +72,16 @@ def chosen(
     questions = []
     if recipe is None and not options.intensity:
         questions.append(RECIPE_QUESTION)
-    given = recipe is not None and not options.recipe
+    official = recipe if recipe is not None and not options.recipe else None
     recipe = _changed(recipe or RECIPES["plain"], options, slices=architecture_for(architecture).axes == 2)
     recipe = replace(recipe, inputs=_inputs(recipe, options, channels))
     if not recipe.inputs:
         hint = INPUTS_QUESTION.hint.format(channels=channels)
         questions.append(replace(INPUTS_QUESTION, hint=hint))
-    sentence = f"The preparation is assumed: {recipe.told()}, as in {recipe.source}" if given else ""
+    sentence = ""
+    if official is not None:
+        said = "" if official.told() == recipe.told() else ", but for what was said at the import"
+        sentence = f"The preparation is assumed: {recipe.told()}, as in {recipe.source}{said}"
     return Preparing(recipe, sentence), tuple(questions)
 
 

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
 ARGUMENTS_TOLD = {
     "img_size": "The image size",
-    "num_heads": "The number of attention heads,",
-    "in_channels": "The number of input volumes,",
+    "num_heads": "The number of attention heads",
+    "in_channels": "The number of input volumes",
 }
 """Arguments that may be assumed, in words."""
 
@@ -167,13 +167,14 @@ def _limits(understood: _Understood, plan: Plan) -> tuple[str, ...]:
     """What the card says that nobody knows for sure."""
     settled, preparing = understood.settled, understood.preparing
     limits = [
-        f"{ARGUMENTS_TOLD.get(name, name)} {_written(settled.arguments[name])} is assumed: {reason}."
+        f"{ARGUMENTS_TOLD.get(name, name)} ({_written(settled.arguments[name])}) is assumed: {reason}."
         for name, reason in settled.assumed.items()
     ]
     if preparing.assumed:
         limits.append(f"{preparing.assumed}; the checkpoint does not hold it.")
     if plan.slices:
-        limits.append(f"The direction in which {plan.slices} slices lie before the network is assumed.")
+        codes = preparing.recipe.orientation
+        limits.append(f"The direction in which the {plan.slices} slices lie before the network ({codes}) is assumed.")
     return tuple(limits)
 
 

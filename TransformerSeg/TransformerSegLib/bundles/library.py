@@ -328,9 +328,10 @@ class ModelLibrary:
         summary = read_summary(folder, imported=not downloaded)
         if not downloaded:
             return summary
+        address = ""
         with suppress(CatalogueDamaged, KeyError):
-            return replace(summary, downloadable=True, source=published_models(self.catalogue)[folder.name].weights.address)
-        return replace(summary, downloadable=True)
+            address = published_models(self.catalogue)[folder.name].weights.address
+        return replace(summary, downloadable=True, source=address)
 
     def _to_be_downloaded(self) -> list[ModelSummary]:
         try:

@@ -1,4 +1,4 @@
-"""Arrays from a NumPy archive (``.npz``), read without executing anything: arrays of objects are pickles, and refused."""
+"""Arrays from a NumPy archive (``.npz``), read without executing anything; arrays of objects, pickles, are refused."""
 
 from __future__ import annotations
 

@@ -360,7 +360,7 @@ def _set_items(taken: list[object], target: object) -> None:
 
 
 def _refuse_state(state: object, owner: object) -> None:
-    """``BUILD`` gives an object its inner state: of state dicts their ``_metadata``, of NumPy's types the byte order."""
+    """``BUILD`` gives an object its inner state: a state dict its ``_metadata``, a type of NumPy's its byte order."""
     match owner, state:
         case OrderedDict(), {"_metadata": Mapping()} if len(state) == 1:
             return
@@ -410,7 +410,9 @@ def _are_sizes(values: tuple[object, ...]) -> bool:
     return all(type(value) is int and 0 <= value < MAXIMUM_NUMBERS for value in values)
 
 
-def _tensor(storage: StorageClaim, offset: object, shape: tuple[object, ...], stride: tuple[object, ...]) -> TensorClaim:
+def _tensor(
+    storage: StorageClaim, offset: object, shape: tuple[object, ...], stride: tuple[object, ...]
+) -> TensorClaim:
     if len(shape) > MAXIMUM_AXES or len(shape) != len(stride):
         raise Refused(f"it holds a tensor with {len(shape)} axes, and steps along {len(stride)}")
     if not _are_sizes((offset, *shape, *stride)):

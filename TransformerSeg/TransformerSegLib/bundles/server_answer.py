@@ -21,10 +21,10 @@ from TransformerSegLib.bundles.patience import Patience
 if TYPE_CHECKING:
     import requests
 
-BLOCK_BYTES = 256 * 1024
-"""Read at a time."""
+BLOCK_BYTES = 64 * 1024
+"""Read at a time, at most."""
 
-BLOCKS_AHEAD = 16
+BLOCKS_AHEAD = 64
 """Read before they are asked for."""
 
 ASKED_EVERY_SECONDS = 0.1
@@ -133,7 +133,9 @@ class _Reading(threading.Thread):
         try:
             with requests.Session() as session, self._response(session) as response:
                 self._put(response)
-                for block in response.raw.stream(BLOCK_BYTES, decode_content=False):
+                # What there is, without waiting for a whole block: a stall must not cost what came before it.
+                read = getattr(response.raw, "read1", response.raw.read)
+                while block := read(BLOCK_BYTES, decode_content=False):
                     if not self._put(block):
                         return
             self._put(None)

@@ -217,7 +217,10 @@ def _numpy_numbers_allowed() -> Iterator[None]:
     import torch
 
     make = np.float64(0).__reduce__()[0]
-    types = {type(np.dtype(code)) for code in ("f2", "f4", "f8", "b1", *(f"{sign}{n}" for sign in "iu" for n in (1, 2, 4, 8)))}
+    types = {
+        type(np.dtype(code))
+        for code in ("f2", "f4", "f8", "b1", *(f"{sign}{n}" for sign in "iu" for n in (1, 2, 4, 8)))
+    }
     wanted = {*((make, name) for name in NUMPY_SCALAR), np.dtype, *types}
     with _safe_globals_lock:
         missing = wanted - set(torch.serialization.get_safe_globals())

@@ -1,4 +1,4 @@
-"""How large the table of contents of a zip archive is, before it is read: each entry takes memory many times its size."""
+"""How large the table of contents of a zip archive is, before it is read: in memory it takes many times as much."""
 
 from __future__ import annotations
 

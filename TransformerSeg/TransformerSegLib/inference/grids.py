@@ -12,6 +12,7 @@ import numpy as np
 from TransformerSegLib.errors import GridMismatch
 from TransformerSegLib.inference.c_order import c_order
 from TransformerSegLib.inference.itk_geometry import itk_geometry
+from TransformerSegLib.inference.orientation import Reorientation
 from TransformerSegLib.inference.volume import Volume
 
 if TYPE_CHECKING:
@@ -32,10 +33,11 @@ _SAMPLES_PER_AXIS = 32
 def bring_together(volumes: Sequence[Volume]) -> tuple[Volume, ...]:
     """All volumes on the grid of the first.
 
-    A volume that lies on it already stays as it is. Another is interpolated linearly, in the patient's space, and
-    becomes float32; where it does not reach, it takes the median of its own border. That is the background of
-    whichever image it is, 0 of a skull-stripped one and −1000 of a CT, which the lowest value is not: a z-scored or
-    interpolated image has values below its background.
+    A volume that lies on it already stays as it is. Another becomes float32: where its voxels lie on the grid's, in
+    another order or number of them (flipped, turned, cropped or padded), its values are taken as they are; else it is
+    interpolated linearly, in the patient's space. Where it does not reach, it takes the median of its own border. That
+    is the background of whichever image it is, 0 of a skull-stripped one and −1000 of a CT, which the lowest value is
+    not: a z-scored or interpolated image has values below its background.
 
     Args:
         volumes: checked ones (``check_volume``), of the same patient and position.
@@ -64,15 +66,51 @@ def _brought_onto(first: Volume, other: Volume) -> Volume:
     if _on_same_grid(first, other):
         return other
     check_grids((first, other))
-    return _resampled(first, other)
+    lattice = _shared_lattice(first, other)
+    array = _interpolated(first, other) if lattice is None else _taken(first, other, *lattice)
+    return replace(other, array=array, affine=first.affine)
+
+
+def _shared_lattice(first: Volume, other: Volume) -> tuple[Reorientation, tuple[int, ...]] | None:
+    """How the voxels of the other lie among those of the first; None where they lie between them.
+
+    Returns:
+        What turns the other so that its axes run like the first one's; and where its first voxel then lies, index
+        (i, j, k) on the first one's grid, which may be outside of it.
+    """
+    to_other = np.linalg.inv(other.affine) @ first.affine
+    whole = np.round(to_other)
+    steps = np.abs(whole[:3, :3])
+    off = np.abs(_corners(first) @ (to_other - whole).T).max()
+    if off > SAME_GRID_VOXELS or not (steps.sum(axis=0) == 1).all() or not (steps.sum(axis=1) == 1).all():
+        return None
+    order = tuple(int(axis) for axis in steps.argmax(axis=0))
+    turn = Reorientation(order, tuple(bool(whole[source, axis] < 0) for axis, source in enumerate(order)))
+    from_turned = np.linalg.inv(whole) @ turn.to_index(other.array.shape)
+    return turn, tuple(int(place) for place in np.round(from_turned[:3, 3]))
+
+
+def _taken(first: Volume, other: Volume, turn: Reorientation, start: tuple[int, ...]) -> np.ndarray:
+    """The other's own values, float32, where it reaches; its background elsewhere."""
+    array = np.full(first.array.shape, _background(other.array), np.float32)
+    turned = turn.view(other.array)
+    bounds = list(zip(start, turned.shape, first.array.shape, strict=True))
+    inside = tuple(slice(max(place, 0), max(min(place + count, whole), 0)) for place, count, whole in bounds)
+    source = tuple(slice(side.start - place, side.stop - place) for side, place in zip(inside, start, strict=True))
+    array[inside] = turned[source]
+    return array
 
 
 def _on_same_grid(first: Volume, other: Volume) -> bool:
     if first.array.shape != other.array.shape:
         return False
-    corners = np.array([(*corner, 1) for corner in product(*((0, count - 1) for count in first.array.shape))])
-    distances = np.linalg.norm(corners @ (first.affine - other.affine).T, axis=1)
+    distances = np.linalg.norm(_corners(first) @ (first.affine - other.affine).T, axis=1)
     return bool(distances.max() <= SAME_GRID_VOXELS * min(first.spacing))
+
+
+def _corners(volume: Volume) -> np.ndarray:
+    """(8, 4): indices of the corner voxels, and a 1."""
+    return np.array([(*corner, 1) for corner in product(*((0, count - 1) for count in volume.array.shape))])
 
 
 def _check_spacings(first: Volume, other: Volume) -> None:
@@ -103,7 +141,7 @@ def _check_overlap(first: Volume, other: Volume) -> None:
         )
 
 
-def _resampled(first: Volume, other: Volume) -> Volume:
+def _interpolated(first: Volume, other: Volume) -> np.ndarray:
     import SimpleITK
 
     resampler = SimpleITK.ResampleImageFilter()
@@ -116,8 +154,7 @@ def _resampled(first: Volume, other: Volume) -> Volume:
     resampler.SetOutputDirection(direction)
     resampler.SetOutputOrigin(origin)
     image = resampler.Execute(_itk_image(other))
-    array = c_order(SimpleITK.GetArrayViewFromImage(image).transpose(2, 1, 0))
-    return replace(other, array=array, affine=first.affine)
+    return c_order(SimpleITK.GetArrayViewFromImage(image).transpose(2, 1, 0))
 
 
 def _background(array: np.ndarray) -> float:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from TransformerSegLib.networks.perceptron import Perceptron
+from TransformerSegLib.networks.perceptron_module import Perceptron
 from TransformerSegLib.networks.swin_unet import PATCH_SIDE
 
 APART = -100.0

@@ -1,6 +1,6 @@
 """The module of TransUNet: Chen et al., "TransUNet: Transformers Make Strong Encoders for Medical Image Segmentation",
 https://arxiv.org/abs/2102.04306, on the transformer of Dosovitskiy et al., "An Image is Worth 16×16 Words",
-https://arxiv.org/abs/2010.11929, that follows a ResNet (``transunet_resnet``) or the image's own patches.
+https://arxiv.org/abs/2010.11929, that follows a ResNet (``transunet_resnet_module``) or the image's own patches.
 
 Written from the papers. The tensors have the names of the official ``VisionTransformer``
 (github.com/Beckschen/TransUNet, ``networks/vit_seg_modeling.py``), so that its checkpoints load. Maps are (B, C, H, W).
@@ -15,9 +15,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from TransformerSegLib.networks.perceptron import Perceptron
+from TransformerSegLib.networks.perceptron_module import Perceptron
 from TransformerSegLib.networks.transunet import HEAD_CHANNELS
-from TransformerSegLib.networks.transunet_resnet import ResNet
+from TransformerSegLib.networks.transunet_resnet_module import ResNet
 
 LAYER_NORM_EPSILON = 1e-6
 

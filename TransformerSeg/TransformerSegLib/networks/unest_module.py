@@ -19,7 +19,7 @@ from monai.networks.blocks.unetr_block import UnetrBasicBlock, UnetrUpBlock
 from torch import nn
 from torch.nn.functional import max_pool3d, scaled_dot_product_attention
 
-from TransformerSegLib.networks.perceptron import Perceptron
+from TransformerSegLib.networks.perceptron_module import Perceptron
 
 NORM_EPSILON = 1e-6
 """Of every LayerNorm."""

@@ -17,6 +17,8 @@ from TransformerSegLib.panel.phrases import GOOD, breakable, escaped, explained,
 BAR_STEPS = 1000
 """Of the bar: bytes would not fit into Qt's whole numbers."""
 
+STOPPABLE = (Kind.DOWNLOAD, Kind.IMPORT, Kind.EXPORT, Kind.MOVE)
+
 
 class ChangeRow:
     """What goes on, how far it is, and what can be done about it.
@@ -38,14 +40,16 @@ class ChangeRow:
         self._ui.changeCancelButton.connect("clicked(bool)", lambda checked: on_cancel(change))
         self._ui.changeAgainButton.connect("clicked(bool)", lambda checked: on_again(change))
         self._ui.changeCloseButton.connect("clicked(bool)", lambda checked: on_close(change))
-        self._ui.changeBar.maximum = BAR_STEPS
+        if change.kind is Kind.DOWNLOAD:
+            self._ui.changeCancelButton.toolTip = _("Stop. What came so far is kept, and gone on with another time.")
         self.update()
 
     def update(self) -> None:
         """Show how the change stands now."""
         change = self.change
         self._ui.changeLabel.text = _words(change)
-        self._ui.changeBar.visible = self._ui.changeCancelButton.visible = not change.finished
+        self._ui.changeBar.visible = not change.finished
+        self._ui.changeCancelButton.visible = not change.finished and change.kind in STOPPABLE
         self._ui.changeCancelButton.enabled = change.state is not JobState.CANCELLING
         self._ui.changeCloseButton.visible = change.finished
         self._ui.changeAgainButton.visible = change.state is JobState.FAILED and change.kind is Kind.DOWNLOAD

@@ -68,7 +68,7 @@ class InputFilling:
     def fill(self, model: ModelSummary | None) -> None:
         """Fill in the channels of the model that are empty and that no person left empty."""
         self._notice_new_volumes()
-        if model is None or model.fault or not model.on_disk:
+        if model is None or model.fault:
             return
         inputs = self._parameters.inputs
         empty = [name for name in model.inputs if name not in inputs and name not in self._left_empty]
@@ -94,7 +94,7 @@ class InputFilling:
             return {model.inputs[0]: before[0]}
         shown = shown_volume(slicer.mrmlScene)
         try:
-            proposed = self._session.propose_inputs(model.name, shown)
+            proposed = self._session.propose_inputs(model.name, shown) if model.on_disk else {}
         except TransformerSegError:
             return {}
         if not proposed and len(model.inputs) == 1:

@@ -28,7 +28,7 @@ CHECKPOINTS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
 """Endings of files that hold weights alone."""
 
 TOLD_EVERY_SECONDS = 0.1
-"""How often a transfer tells how far it is: faster than anybody reads, and slow enough for the window."""
+"""How often it is told how far a transfer is: faster than anybody reads, and slow enough for the window."""
 
 
 class Kind(Enum):
@@ -69,6 +69,7 @@ class Change:
     result: ModelSummary | int | None = None
     error: TransformerSegError | None = None
     do: Do | None = field(default=None, repr=False)
+    told_at: float = field(default=0.0, repr=False)
     job: Job | None = field(default=None, repr=False)
 
     @property
@@ -169,9 +170,13 @@ class LibraryWork:
 
     def _follow(self, change: Change, on_change: OnChange, job: Job) -> None:
         """Something of its job changed."""
+        now, moved_on = time.monotonic(), change.state is not job.state
         change.state = job.state
         if job.progress is not None:
-            change.transfer.add(job.progress.done, job.progress.total or None, time.monotonic())
+            change.transfer.add(job.progress.done, job.progress.total or None, now)
+        if not moved_on and now - change.told_at < TOLD_EVERY_SECONDS:
+            return
+        change.told_at = now
         if job.state.finished:
             self._changes.remove(change)
             change.result = job.result
@@ -187,14 +192,8 @@ class _Work:
         self._do = do
 
     def __call__(self, on_progress: OnProgress, cancel: CancelToken) -> object:
-        told_at = -TOLD_EVERY_SECONDS
-
         def on_bytes(done: int, total: int | None) -> None:
-            nonlocal told_at
-            now = time.monotonic()
-            if now - told_at >= TOLD_EVERY_SECONDS or done == total:
-                told_at = now
-                on_progress(Progress(Stage.TRANSFER, done, total or 0))
+            on_progress(Progress(Stage.TRANSFER, done, total or 0))
 
         return self._do(on_bytes, cancel.raise_if_cancelled)
 

@@ -104,9 +104,5 @@ def _row(summary: ModelSummary) -> str:
 def _where(summary: ModelSummary) -> str:
     if summary.on_disk:
         return _("{size}, on disk").format(size=data_size(summary.bytes))
-    return _("to be downloaded, {size}").format(size=download_size(summary))
-
-
-def download_size(summary: ModelSummary) -> str:
-    """ "about 249 MB", of a model that is to be downloaded."""
-    return _("about {size}").format(size=data_size(summary.bytes)) if summary.bytes else _("size unknown")
+    size = data_size(summary.bytes) if summary.bytes else _("size unknown")
+    return _("to be downloaded, {size}").format(size=size)

@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 from TransformerSegLib.bundles.library import ModelSummary
 from TransformerSegLib.bundles.recorded_hashes import recorded_hash
 from TransformerSegLib.errors import TransformerSegError
+from TransformerSegLib.inference.data_size import data_size
 from TransformerSegLib.jobs.job import JobState
 from TransformerSegLib.panel.card_text import card_text
 from TransformerSegLib.panel.change_row import ChangeRow, is_worth_reading
@@ -20,7 +21,7 @@ from TransformerSegLib.panel.dropping import DropTarget
 from TransformerSegLib.panel.library_work import CHECKPOINTS, Change, Kind, LibraryWork
 from TransformerSegLib.panel.licences import Licences
 from TransformerSegLib.panel.loading import load_section
-from TransformerSegLib.panel.model_list import ModelList, download_size
+from TransformerSegLib.panel.model_list import ModelList
 from TransformerSegLib.panel.models_folder import ModelsFolder
 from TransformerSegLib.panel.phrases import BAD, breakable, escaped, explained, listed, sign
 
@@ -70,7 +71,7 @@ class ModelSection:
         self._ui.licenceCheckBox.connect("clicked(bool)", self._on_licence)
         self._ui.cardButton.connect("toggled(bool)", lambda shown: self._show_card())
         self._ui.downloadButton.connect("clicked(bool)", lambda checked: self._download())
-        self._ui.exportButton.connect("clicked(bool)", lambda checked: self._export())
+        self._ui.exportModelButton.connect("clicked(bool)", lambda checked: self._export())
         self._ui.removeButton.connect("clicked(bool)", lambda checked: self._remove())
         self.list_models()
 
@@ -130,7 +131,7 @@ class ModelSection:
             widget.visible = summary is not None
         usable = summary is not None and not summary.fault
         self._ui.removeButton.visible = summary is not None and _is_removable(summary)
-        self._ui.exportButton.visible = usable and summary.on_disk
+        self._ui.exportModelButton.visible = usable and summary.on_disk
         self._ui.licenceBox.visible = usable and summary.restricted
         if summary is not None:
             self._ui.modelLabel.text = _details(summary)
@@ -143,12 +144,13 @@ class ModelSection:
 
     def _show_download(self) -> None:
         summary = self.chosen
-        offered = summary is not None and not summary.on_disk and summary.downloadable and self.change is None
+        offered = summary is not None and not summary.on_disk and summary.downloadable and not self._row_of(summary)
         self._ui.downloadBox.visible = offered
         if not offered:
             return
+        size = _("about {size}").format(size=data_size(summary.bytes)) if summary.bytes else _("size unknown")
         self._ui.downloadLabel.text = _("<b>Not on this computer yet:</b> {size}, from {source}").format(
-            size=escaped(download_size(summary)), source=breakable(escaped(summary.source))
+            size=size, source=breakable(escaped(summary.source))
         )
         accepted = self.licence_accepted
         self._ui.downloadButton.enabled = accepted
@@ -157,6 +159,10 @@ class ModelSection:
             if accepted
             else _("Read and acknowledge the licence first")
         )
+
+    def _row_of(self, summary: ModelSummary) -> ChangeRow | None:
+        """Where its download, or what became of that, is shown already."""
+        return next((row for change, row in self._rows.items() if change.model == summary.name), None)
 
     def _show_card(self) -> None:
         summary = self.chosen
@@ -213,7 +219,6 @@ class ModelSection:
 
     def _download(self) -> None:
         if self._prepare():
-            self._close_failed(self.chosen.name)
             self._work.download(self.chosen, self._follow())
 
     def _export(self) -> None:
@@ -235,12 +240,12 @@ class ModelSection:
         self._work.empty(self._follow())
 
     def _again(self, change: Change) -> None:
-        self._close_row(change)
         self._work.again(change, self._follow())
 
     def _follow(self) -> Callable[[Change], None]:
         """To be called whenever something of a change changed that begins now."""
         choices = self._choices
+        self._close_finished()
 
         def follow(change: Change) -> None:
             self._show_change(change)
@@ -289,10 +294,11 @@ class ModelSection:
             row.widget.hide()
             self._ui.changesLayout.removeWidget(row.widget)
             row.widget.deleteLater()
+        self._show_download()
 
-    def _close_failed(self, model: str) -> None:
-        """Who downloads again has read why it failed."""
-        for change in [change for change in self._rows if change.finished and change.model == model]:
+    def _close_finished(self) -> None:
+        """Who begins something else has read what came of it."""
+        for change in [change for change in self._rows if change.finished]:
             self._close_row(change)
 
 

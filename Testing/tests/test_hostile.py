@@ -1,0 +1,242 @@
+"""Nothing that a stranger's file holds is executed, written elsewhere, or allowed to fill memory.
+
+Every hostile file goes through every door in one child process, which is watched: see ``gauntlet.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import lzma
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load, load_file
+
+from TransformerSegLib.bundles.layout import CONFIGURATION, METADATA
+from TransformerSegLib.bundles.reading import read_bundle
+from TransformerSegLib.bundles.weights import misfits, read_checkpoint
+from TransformerSegLib.errors import BundleRejected
+from TransformerSegLib.networks.registry import configured
+
+from bundle_factory import write_bundle
+from damage import mutated
+from hostile import CANARY, Hostile, read_manifest, write_hostile
+from hostile_archives import ARCHIVES
+from hostile_bundles import BUNDLES, SPARED
+from hostile_pickles import CHECKPOINTS, saved
+
+TESTING = Path(__file__).parents[1]
+GOLDEN = TESTING.parents[1] / "shared" / "data" / "golden"
+
+PEAK_BYTES = 1024**3
+"""Most memory that the process may take at any time, with torch and MONAI in it."""
+
+HOSTILE_FILES = [
+    f"{folder}/{name}" for folder, group in (("bundles", BUNDLES), ("checkpoints", CHECKPOINTS)) for name in group
+]
+HOSTILE_FILES += [f"archives/{name}.zip" for name in ARCHIVES]
+
+DAMAGES = 16
+"""Damaged copies of each file of a bundle."""
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hostile")
+    write_hostile(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def before(hostile: Path) -> list[tuple[str, int]]:
+    return contents(hostile)
+
+
+@pytest.fixture(scope="module")
+def run(hostile: Path, before: list[tuple[str, int]]) -> dict:
+    """What the gauntlet found."""
+    ended = subprocess.run(
+        [sys.executable, TESTING / "gauntlet.py", hostile],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(ended.stdout)
+
+
+def environment() -> dict[str, str]:
+    paths = os.pathsep.join(map(str, (TESTING, TESTING.parent / "TransformerSeg")))
+    return {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+
+
+def contents(folder: Path) -> list[tuple[str, int]]:
+    return sorted((str(path), path.lstat().st_size) for path in folder.rglob("*"))
+
+
+def answers(run: dict, path: str) -> dict[str, str]:
+    """What was said at each door."""
+    return {answer["door"]: answer["said"] for answer in run["answers"] if answer["path"] == path}
+
+
+def entry(hostile: Path, path: str) -> Hostile:
+    return next(one for one in read_manifest(hostile) if one.path == path)
+
+
+@pytest.mark.parametrize("path", HOSTILE_FILES)
+def test_it_is_refused_at_every_door_for_what_it_is(hostile: Path, run: dict, path: str):
+    said, expected = answers(run, path), entry(hostile, path).says
+    assert said
+    assert all(expected in sentence for sentence in said.values()), said
+
+
+@pytest.mark.parametrize("name", SPARED)
+def test_what_only_looks_hostile_is_read(run: dict, name: str):
+    said = answers(run, f"spared/{name}")
+    assert said
+    assert set(said.values()) == {"read"}
+
+
+def test_each_is_refused_with_a_sentence_of_its_own(run: dict):
+    sentences = Counter(answer["said"] for answer in run["answers"] if answer["door"] == "through_the_library")
+    del sentences["read"]
+    assert [sentence for sentence, times in sentences.items() if times > 1] == []
+    assert len(sentences) == len(HOSTILE_FILES)
+
+
+def test_nothing_was_executed_and_nothing_was_written_elsewhere(
+    hostile: Path, before: list[tuple[str, int]], run: dict
+):
+    assert run["seen"] == []
+    assert not (hostile / CANARY).exists()
+    assert contents(hostile) == before
+
+
+def test_the_watch_sees_what_it_is_to_see(tmp_path: Path):
+    program = (
+        "import os, pickle, pathlib, sys; from gauntlet import Watch;"
+        "watch = Watch(pathlib.Path(sys.argv[1]) / 'mine'); watch.on = True; os.system('true'); exec('1'); open(sys.argv[1] + '/other', 'w').close();"
+        "pickle.loads(b'cos\\ngetcwd\\n.'); watch.on = False; print(*(seen.split()[0] for seen in watch.seen))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, tmp_path], env=environment(), capture_output=True, text=True)
+    assert {"os.system", "exec", "open", "pickle.find_class"} <= set(ended.stdout.split()), ended.stderr
+
+
+def test_memory_stays_small(run: dict):
+    assert run["peak_bytes"] < PEAK_BYTES
+
+
+@pytest.mark.parametrize("weights", ["model.safetensors", "model.pt", "old.pt"])
+def test_no_damage_to_a_file_ends_in_another_error(tmp_path: Path, weights: str):
+    random = np.random.default_rng(4)
+    good = write_bundle(tmp_path / "good", weights=weights.replace("old", "model"))
+    if weights == "old.pt":
+        path = good / "models" / "model.pt"
+        path.write_bytes(saved(torch.load(path, weights_only=True), _use_new_zipfile_serialization=False))
+    (weights_file,) = (good / "models").iterdir()
+    deadline = time.monotonic() + 60
+    for path in (weights_file, good / CONFIGURATION, good / METADATA):
+        whole = path.read_bytes()
+        for _ in range(DAMAGES):
+            path.write_bytes(damaged(whole, random))
+            with contextlib.suppress(BundleRejected):
+                read_bundle(good).network()
+            assert time.monotonic() < deadline
+        path.write_bytes(whole)
+    assert read_bundle(good).network()
+
+
+def damaged(whole: bytes, random: np.random.Generator) -> bytes:
+    """At its beginning or, where an archive has its table of contents, at its end."""
+    head = min(len(whole), 20_000)
+    if random.integers(2):
+        return mutated(whole, head, random)
+    return mutated(whole[::-1], head, random)[::-1]
+
+
+# Checkpoints of official trainers
+
+
+@pytest.mark.skipif(not GOLDEN.is_dir(), reason="the golden checkpoints are not beside the checkout")
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("**/*.pth.xz")), ids=lambda path: path.name)
+def test_official_checkpoints_are_read(path: Path, tmp_path: Path):
+    checkpoint = tmp_path / path.stem
+    checkpoint.write_bytes(lzma.decompress(path.read_bytes()))
+    read = read_checkpoint(checkpoint)
+    bare = path.with_name(path.name.replace(".pth", ".safetensors"))
+    if bare.exists():
+        expected = load(lzma.decompress(bare.read_bytes()))
+        assert {read.prefix + name for name in read.tensors} == expected.keys()
+        assert all(torch.equal(tensor, expected[read.prefix + name]) for name, tensor in read.tensors.items())
+    assert read.tensors
+
+
+@pytest.mark.parametrize(
+    ("wrap", "wrapper", "prefix", "extras"),
+    [
+        (lambda tensors: tensors, "", "", ()),
+        (lambda tensors: {"model": {"state_dict": tensors}, "epoch": 3}, "model.state_dict", "", ("epoch",)),
+        (lambda tensors: {"net": prefixed(tensors, "module.swin_unet.")}, "net", "module.swin_unet.", ()),
+        (lambda tensors: prefixed(tensors, "module.module.backbone."), "", "module.module.backbone.", ()),
+        (lambda tensors: {"model_state": tensors, "best": np.float32(1)}, "model_state", "", ("best",)),
+    ],
+)
+@pytest.mark.parametrize("zipped", [True, False])
+def test_tensors_are_found_under_wrappers_and_prefixes(tmp_path: Path, wrap, wrapper, prefix, extras, zipped):
+    tensors = {"a.weight": torch.arange(6.0).reshape(2, 3).T, "b": torch.ones(2).half(), "c": torch.tensor(7)}
+    path = tmp_path / "checkpoint.pth"
+    path.write_bytes(saved(wrap(tensors), _use_new_zipfile_serialization=zipped))
+    read = read_checkpoint(path)
+    assert (read.wrapper, read.prefix, read.extras) == (wrapper, prefix, extras)
+    assert read.tensors.keys() == tensors.keys()
+    assert all(torch.equal(read.tensors[name], tensors[name]) for name in tensors)
+
+
+def prefixed(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def test_a_prefix_that_not_all_names_have_stays(tmp_path: Path):
+    path = tmp_path / "checkpoint.pth"
+    path.write_bytes(saved({"module.a": torch.ones(1), "b": torch.ones(1)}))
+    assert read_checkpoint(path).tensors.keys() == {"module.a", "b"}
+
+
+def test_an_archive_without_checksums_is_read(tmp_path: Path):
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save({"a": torch.ones(3)}, tmp_path / "checkpoint.pt")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert torch.equal(read_checkpoint(tmp_path / "checkpoint.pt").tensors["a"], torch.ones(3))
+
+
+def test_what_numpy_was_allowed_for_one_file_is_not_kept(tmp_path: Path):
+    allowed = torch.serialization.get_safe_globals()
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(saved({"state_dict": {"a": torch.ones(1)}, "best_acc": np.float64(1)}))
+    read_checkpoint(path)
+    assert torch.serialization.get_safe_globals() == allowed
+
+
+def test_misfits_are_listed_key_by_key(tmp_path: Path):
+    folder = write_bundle(tmp_path / "bundle")
+    plan = read_bundle(folder).plan.network
+    outline = configured(plan.architecture, plan.arguments).outline()
+    shapes = {name: tuple(tensor.shape) for name, tensor in load_file(folder / "models" / "model.safetensors").items()}
+    assert misfits(shapes, outline, "") == []
+    del shapes["out.conv.conv.bias"]
+    shapes |= {"extra": (3, 4), "out.conv.conv.weight": (1, 2)}
+    assert misfits(shapes, outline, "") == [
+        "“out.conv.conv.bias” is missing (3)",
+        "“extra” is unknown (3×4)",
+        "“out.conv.conv.weight” has the shape 1×2, not 3×4×1×1×1",
+    ]
