@@ -98,6 +98,14 @@ def cropped(volume: Volume, margin: int = 1) -> Volume:
     return replace(volume, array=np.ascontiguousarray(volume.array[tuple(map(slice, low, high))]), affine=affine)
 
 
+def smoothed(volume: Volume, millimetres: float = 6.0) -> Volume:
+    """Blurred by a Gaussian of this standard deviation."""
+    from scipy import ndimage
+
+    array = ndimage.gaussian_filter(volume.array.astype(np.float32), millimetres / np.array(volume.spacing))
+    return replace(volume, array=array)
+
+
 def shifted(volume: Volume, voxels: float) -> Volume:
     """Interpolated onto a grid that lies so many voxels further along each axis."""
     from scipy import ndimage

@@ -228,18 +228,20 @@ def estimates() -> Iterator[Row]:
     from TransformerSegLib.networks.registry import configured
 
     networks = {
-        "SwinUNETR": {"feature_size": 24, "downsample": "mergingv2"},
-        "UNETR": {"img_size": 96, "feature_size": 16},
+        "SwinUNETR": ("24 features, window 96³", {"feature_size": 24, "downsample": "mergingv2"}, (1, 1, 96, 96, 96)),
+        "UNETR": ("16 features, window 96³", {"img_size": 96, "feature_size": 16}, (1, 1, 96, 96, 96)),
+        "SwinUnet": ("tiny, 8 slices of 224²", {}, (8, 1, 224, 224)),
+        "TransUNet": ("R50-ViT-B/16, 8 slices of 224²", {}, (8, 1, 224, 224)),
     }
-    for name, arguments in networks.items():
+    for name, (size, arguments, shape) in networks.items():
         architecture = configured(name, {"in_channels": 1, "out_channels": 14, **arguments})
         network = architecture.module().eval()
         with torch.inference_mode():
-            batch = torch.zeros(1, 1, 96, 96, 96)
+            batch = torch.zeros(shape)
             network(batch)
             measured = peak_megabytes(lambda network=network, batch=batch: network(batch))
-        estimated = architecture.activation_bytes((96, 96, 96)) / MB
-        what = f"{name} {arguments['feature_size']} features, window 96³: MB of a forward pass"
+        estimated = shape[0] * architecture.activation_bytes(shape[2:]) / MB
+        what = f"{name} {size}: MB of a forward pass"
         yield Row(what, measured, agreement=f"estimated before the run: {estimated:.0f}")
 
 

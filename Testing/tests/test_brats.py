@@ -24,6 +24,7 @@ from four_images import (
     padded,
     real_images,
     shifted,
+    smoothed,
     turned,
     write_tumour_bundle,
 )
@@ -46,9 +47,8 @@ from stock_monai import KEY, as_metatensor, preprocessing
 from stock_monai import segment as by_monai
 
 PREPARATION = (Orientation("RAS"), NormalizeIntensity(nonzero=True, channel_wise=True))
-SAME_REGIONS = 0.9
-"""Dice of a region found on interpolated inputs with the one found on the inputs themselves; random weights follow
-noise, which interpolation smooths."""
+SAME_REGIONS = 0.95
+"""Dice of a region found on interpolated images with the one found on the images themselves."""
 
 needs_real_case = pytest.mark.skipif(not REAL_CASE.is_dir(), reason="the real case does not lie beside the checkout")
 
@@ -120,10 +120,12 @@ def test_the_regions_are_the_same_bit_by_bit_when_all_but_the_first_lie_on_other
     assert np.array_equal(regions(Segmenter(bundle, "cpu").segment(given)), regions(found))
 
 
-@pytest.mark.parametrize("change", [lambda image: shifted(image, 0.5), lambda image: finer(image, 1.5)])
-def test_the_regions_are_nearly_the_same_on_a_grid_between_the_voxels(bundle, images, found, change):
-    given = [images[0], *map(change, images[1:])]
-    assert min(dice(regions(Segmenter(bundle, "cpu").segment(given)), regions(found))) > SAME_REGIONS
+def test_the_regions_are_nearly_the_same_on_a_grid_between_the_voxels(bundle, images):
+    """Of smooth images: interpolation takes detail away, and random weights follow every detail."""
+    smooth = [smoothed(image) for image in images]
+    expected = regions(Segmenter(bundle, "cpu").segment(smooth))
+    given = [smooth[0], shifted(smooth[1], 0.5), finer(smooth[2], 1.5), turned(shifted(smooth[3], 0.5), (2, 0, 1), (1, -1, 1))]
+    assert min(dice(regions(Segmenter(bundle, "cpu").segment(given)), expected)) > SAME_REGIONS
 
 
 def test_a_first_image_with_turned_axes_gives_the_same_regions_turned(bundle, images, found):

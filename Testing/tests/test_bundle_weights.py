@@ -221,7 +221,7 @@ def header(tensors: dict[str, object]) -> bytes:
 def test_a_damaged_weights_file_is_refused(folder: Path, content: bytes, name: str):
     weights_of(folder).unlink()
     (folder / "models" / name).write_bytes(content)
-    with pytest.raises(BundleRejected, match=r"damaged|more than tensors"):
+    with pytest.raises(BundleRejected, match=r"damaged|it is empty|none that torch wrote"):
         read_bundle(folder).network()
 
 
@@ -232,7 +232,7 @@ def test_a_weights_file_that_was_cut_off_is_refused(tmp_path: Path, name: str, s
     path = folder / "models" / name
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(BundleRejected, match=r"damaged|more than tensors"):
+    with pytest.raises(BundleRejected, match=r"damaged|it is empty|none that torch wrote"):
         read_bundle(folder).network()
 
 

@@ -123,8 +123,9 @@ def test_nothing_was_executed_and_nothing_was_written_elsewhere(
 def test_the_watch_sees_what_it_is_to_see(tmp_path: Path):
     program = (
         "import os, pickle, pathlib, sys; from gauntlet import Watch;"
-        "watch = Watch(pathlib.Path(sys.argv[1]) / 'mine'); watch.on = True; os.system('true'); exec('1'); open(sys.argv[1] + '/other', 'w').close();"
-        "pickle.loads(b'cos\\ngetcwd\\n.'); watch.on = False; print(*(seen.split()[0] for seen in watch.seen))"
+        "watch = Watch(pathlib.Path(sys.argv[1]) / 'mine'); watch.on = True;"
+        "os.system('true'); exec('1'); open(sys.argv[1] + '/other', 'w').close(); pickle.loads(b'cos\\ngetcwd\\n.');"
+        "watch.on = False; print(*(seen.split()[0] for seen in watch.seen))"
     )
     ended = subprocess.run([sys.executable, "-c", program, tmp_path], env=environment(), capture_output=True, text=True)
     assert {"os.system", "exec", "open", "pickle.find_class"} <= set(ended.stdout.split()), ended.stderr

@@ -38,7 +38,7 @@ WHAT_TO_DO_NEXT = {
     "many": ("doneLabel", "Look at every segment"),
 }
 
-TALLEST = 1290
+TALLEST = 1350
 """Pixels; a panel that is taller than this is not taken in at a glance."""
 
 

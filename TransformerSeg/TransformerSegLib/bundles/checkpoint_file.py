@@ -56,6 +56,8 @@ def _archive_content(path: Path) -> Pickled:
         with zipfile.ZipFile(path) as archive:
             entries = _entries(archive, path.stat().st_size)
             return _claims(archive, entries)
+    except UnicodeDecodeError:
+        raise Refused("it is damaged: the names of its files are no text") from None
     except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
         raise Refused(f"it is damaged: {error}") from None
 

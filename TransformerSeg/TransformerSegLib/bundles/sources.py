@@ -144,7 +144,7 @@ def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, name
         try:
             with archive.open(entry) as packed:
                 copy_bytes(packed, written, tell)
-        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError) as error:
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, ValueError) as error:
             raise _damaged(name, f"{quoted(entry.filename)}: {error}") from None
 
 

@@ -39,7 +39,7 @@ class ModelsFolder:
         """Measure the folder again."""
         size = self._models.bytes_on_disk()
         self._ui.folderButton.text = _("Models on this computer: {size}").format(
-            size=data_size(size) if size else _("none beside the embedded ones")
+            size=data_size(size) if size else _("none added")
         )
         self._ui.folderPath.text = breakable(str(self._models.folder))
 
