@@ -103,7 +103,7 @@ def test_a_file_and_its_series_that_say_different_things_are_refused():
 def test_what_the_user_named_is_not_asked_of_its_name():
     assert assigned(["t2w", "t1n", "t1c", "x"], FLAIR=3) == Assignment((3, 2, 1, 0), Told.BY_NAME)
     assert assigned(["t1n", "b", "c", "d"], T1=3, FLAIR=0) == Assignment((0, 1, 3, 2), Told.AS_GIVEN)
-    named = dict(FLAIR=3, T1ce=2, T1=1, T2=0)
+    named = {"FLAIR": 3, "T1ce": 2, "T1": 1, "T2": 0}
     assert assigned(["t2f", "t1c", "t1n", "t2w"], **named) == Assignment((3, 2, 1, 0), Told.NAMED)
 
 

@@ -15,6 +15,20 @@ import numpy as np
 import pytest
 import slicer
 import torch
+
+from TransformerSegLib.bundles.bundle import Bundle
+from TransformerSegLib.bundles.plan import NormalizeIntensity, Orientation, WindowPlan
+from TransformerSegLib.bundles.reading import read_bundle
+from TransformerSegLib.export.segmentation_file import write_segmentation
+from TransformerSegLib.inference.assigning import Told, assign
+from TransformerSegLib.inference.grids import bring_together
+from TransformerSegLib.inference.preparation import prepare
+from TransformerSegLib.inference.segmentation import Segmentation
+from TransformerSegLib.inference.segmenter import Segmenter
+from TransformerSegLib.inference.volume import Volume
+from TransformerSegLib.scene.offscreen import offscreen_application
+from TransformerSegLib.scene.volumes import add_volume_node
+
 from four_images import (
     REAL_CASE,
     REGIONS,
@@ -28,19 +42,6 @@ from four_images import (
     turned,
     write_tumour_bundle,
 )
-
-from TransformerSegLib.bundles.bundle import Bundle
-from TransformerSegLib.bundles.plan import NormalizeIntensity, Orientation, WindowPlan
-from TransformerSegLib.bundles.reading import read_bundle
-from TransformerSegLib.export.segmentation_file import write_segmentation
-from TransformerSegLib.inference.assigning import Told, assign
-from TransformerSegLib.inference.preparation import prepare
-from TransformerSegLib.inference.segmentation import Segmentation
-from TransformerSegLib.inference.segmenter import Segmenter
-from TransformerSegLib.inference.volume import Volume
-from TransformerSegLib.scene.offscreen import offscreen_application
-from TransformerSegLib.scene.volumes import add_volume_node
-
 from mrml_reading import mask_on_grid
 from scene_runs import masks, put
 from stock_monai import KEY, as_metatensor, preprocessing
@@ -106,8 +107,6 @@ OTHER_GRIDS: dict[str, Callable[[Volume], Volume]] = {
 @pytest.mark.parametrize("place", [1, 3])
 @pytest.mark.parametrize("other_grid", OTHER_GRIDS.values(), ids=OTHER_GRIDS)
 def test_an_image_on_another_grid_of_the_same_voxels_reaches_the_network_bit_by_bit(images, other_grid, place):
-    from TransformerSegLib.inference.grids import bring_together
-
     given = [other_grid(image) if number == place else image for number, image in enumerate(images)]
     assert given[place].array.shape != images[0].array.shape or not np.allclose(given[place].affine, images[0].affine)
     everything = (slice(None),) * 3
@@ -124,7 +123,8 @@ def test_the_regions_are_nearly_the_same_on_a_grid_between_the_voxels(bundle, im
     """Of smooth images: interpolation takes detail away, and random weights follow every detail."""
     smooth = [smoothed(image) for image in images]
     expected = regions(Segmenter(bundle, "cpu").segment(smooth))
-    given = [smooth[0], shifted(smooth[1], 0.5), finer(smooth[2], 1.5), turned(shifted(smooth[3], 0.5), (2, 0, 1), (1, -1, 1))]
+    last = turned(shifted(smooth[3], 0.5), (2, 0, 1), (1, -1, 1))
+    given = [smooth[0], shifted(smooth[1], 0.5), finer(smooth[2], 1.5), last]
     assert min(dice(regions(Segmenter(bundle, "cpu").segment(given)), expected)) > SAME_REGIONS
 
 

@@ -394,7 +394,8 @@ def test_who_the_patient_is_and_the_frame_of_reference_stay_out_of_what_is_writt
     results.mkdir()
     arguments = ["segment", *folders, "--model", model, "--output", results / "a.seg.nrrd"]
     assert run(arguments, monkeypatch) == 2
-    assert "have different frames of reference" in (refused := "".join(capfd.readouterr()))
+    refused = "".join(capfd.readouterr())
+    assert "have different frames of reference" in refused
     assert run([*arguments, "--accept-mismatch", "--report", results / "a.json"], monkeypatch) == 0
     said = refused + "".join(capfd.readouterr())
     written = [path.read_bytes().decode("latin-1") for path in results.iterdir()]

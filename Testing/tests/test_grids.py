@@ -14,6 +14,8 @@ from TransformerSegLib.inference.grids import bring_together
 from TransformerSegLib.inference.reading import read_volume
 from TransformerSegLib.inference.volume import Volume
 
+from four_images import turned
+
 DATA = Path(__file__).parents[1] / "data"
 INTERIOR = (slice(3, -3),) * 3
 
@@ -21,17 +23,6 @@ INTERIOR = (slice(3, -3),) * 3
 @pytest.fixture(scope="module")
 def head() -> Volume:
     return read_volume(DATA / "geometry" / "oblique_flair.nii.gz")
-
-
-def reoriented(volume: Volume, order: tuple[int, ...], flips: tuple[int, ...]) -> Volume:
-    """The same anatomy with its axes stored in another order and direction."""
-    to_index = np.zeros((4, 4))
-    to_index[3, 3] = 1
-    for axis, (source, flip) in enumerate(zip(order, flips, strict=True)):
-        to_index[source, axis] = flip
-        to_index[source, 3] = volume.array.shape[source] - 1 if flip < 0 else 0
-    array = volume.array.transpose(order)[tuple(slice(None, None, flip) for flip in flips)]
-    return replace(volume, array=np.ascontiguousarray(array), affine=volume.affine @ to_index)
 
 
 def ramp(affine: np.ndarray, shape: tuple[int, int, int]) -> Volume:
@@ -63,7 +54,7 @@ def test_volumes_on_one_grid_stay_as_they_are(head):
     ("order", "flips"), list(itertools.product(itertools.permutations(range(3)), [(1, 1, -1), (-1, 1, 1)]))
 )
 def test_the_same_anatomy_in_another_axis_order_comes_back_voxel_for_voxel(head, order, flips):
-    first, second = bring_together([head, reoriented(head, order, flips)])
+    first, second = bring_together([head, turned(head, order, flips)])
     assert first is head
     assert second.array.dtype == np.float32
     assert second.array.flags.c_contiguous
@@ -98,7 +89,7 @@ def test_more_or_fewer_voxels_of_one_lattice_are_taken_as_they_are(head, order, 
     affine = head.affine.copy()
     affine[:3, 3] += affine[:3, :3] @ start
     other = np.ascontiguousarray(padded[3:, : stop[1] + 4, 2 : stop[2]])
-    _, second = bring_together([head, reoriented(replace(head, array=other, affine=affine), order, flips)])
+    _, second = bring_together([head, turned(replace(head, array=other, affine=affine), order, flips)])
     reached = (slice(3, None), slice(None, stop[1]), slice(2, stop[2]))
     np.testing.assert_array_equal(second.array[reached], head.array[reached])
     outside = np.ones(head.array.shape, bool)
@@ -123,7 +114,7 @@ def test_a_finer_copy_of_a_real_volume_comes_back(head):
 
 
 def test_name_and_modality_stay_with_their_volume(head):
-    other = replace(reoriented(head, (1, 0, 2), (1, 1, 1)), name="t2", modality="MR")
+    other = replace(turned(head, (1, 0, 2), (1, 1, 1)), name="t2", modality="MR")
     _, second = bring_together([head, other])
     assert (second.name, second.modality) == ("t2", "MR")
 

@@ -28,10 +28,12 @@ from TransformerSegLib.networks.registry import configured
 
 from bundle_factory import write_bundle
 from damage import mutated
+from host import Host
 from hostile import CANARY, Hostile, read_manifest, write_hostile
 from hostile_archives import ARCHIVES
 from hostile_bundles import BUNDLES, SPARED
 from hostile_pickles import CHECKPOINTS, saved
+from panel_user import PanelUser
 
 TESTING = Path(__file__).parents[1]
 GOLDEN = TESTING.parents[1] / "shared" / "data" / "golden"
@@ -103,6 +105,19 @@ def test_what_only_looks_hostile_is_read(run: dict, name: str):
     said = answers(run, f"spared/{name}")
     assert said
     assert set(said.values()) == {"read"}
+
+
+@pytest.mark.parametrize(
+    "path", ["bundles/target-os-system", "checkpoints/payload-beside-good-tensors", "archives/escape.zip"]
+)
+def test_it_is_refused_in_the_panel_where_it_was_imported(hostile: Path, path: str):
+    with Host() as host:
+        user = PanelUser(host)
+        models = user.models()
+        (user.import_zip if path.endswith(".zip") else user.import_folder)(hostile / path)
+        assert entry(hostile, path).says in user.reads("changeLabel")
+        assert user.models() == models
+    assert not (hostile / CANARY).exists()
 
 
 def test_each_is_refused_with_a_sentence_of_its_own(run: dict):

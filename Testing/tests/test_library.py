@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import pickle
 import re
 import shutil
 import stat
@@ -11,7 +13,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +21,21 @@ import pytest
 
 from TransformerSegLib.bundles import library as library_module
 from TransformerSegLib.bundles.catalogue import DEFAULT_MODEL
+from TransformerSegLib.bundles.fetching import DOWNLOADS
 from TransformerSegLib.bundles.fields import OWN_BLOCK
-from TransformerSegLib.bundles.library import DRAFT_PREFIX, FORGOTTEN_SECONDS, MAXIMUM_WEIGHTS_BYTES, ModelLibrary
+from TransformerSegLib.bundles.library import DOWNLOAD_LOCK, FORGOTTEN_SECONDS, MAXIMUM_WEIGHTS_BYTES, ModelLibrary
 from TransformerSegLib.bundles.licences import restricts
+from TransformerSegLib.bundles.moving import DRAFT_PREFIX
+from TransformerSegLib.bundles.patience import Patience
+from TransformerSegLib.bundles.recorded_hashes import HASHES, LOCK
 from TransformerSegLib.bundles.summary import ModelSummary, read_summary
 from TransformerSegLib.bundles.weights import MAXIMUM_FILE_BYTES
-from TransformerSegLib.errors import BundleRejected
+from TransformerSegLib.errors import BundleRejected, Cancelled, DownloadFailed, OutputRejected
 from TransformerSegLib.resources import resources_folder
 
 from bundle_factory import change_json, write_bundle
 from damage import mutated
+from model_server import BLOCK_BYTES, ModelServer, published
 
 WEIGHTS = "models/model.safetensors"
 
@@ -422,3 +429,378 @@ def test_an_imported_model_is_removed_and_the_embedded_one_is_not(library: Model
             library.remove(name)
     with pytest.raises(BundleRejected, match="no model “spleen”"):
         library.bundle("spleen")
+
+
+# Downloading
+
+
+IMPATIENT = Patience(connect_seconds=2.0, read_seconds=0.5, pauses=(0.01, 0.01))
+
+
+@pytest.fixture
+def server(spleen: Path, library: ModelLibrary, tmp_path: Path) -> Iterator[ModelServer]:
+    """Gives the spleen's weights out, and the library lists the model."""
+    library.catalogue = tmp_path / "catalogue.json"
+    with published(spleen, library.catalogue) as server:
+        yield server
+
+
+def change_entry(library: ModelLibrary, **weights: object) -> None:
+    """Other facts on where the weights are."""
+    content = json.loads(library.catalogue.read_text(encoding="utf-8"))
+    content["models"][0]["weights"].update(weights)
+    library.catalogue.write_text(json.dumps(content), encoding="utf-8")
+    os.utime(library.catalogue, ns=(time.time_ns(),) * 2)
+
+
+def give_out(server: ModelServer, library: ModelLibrary, content: bytes) -> None:
+    """Other content at the same address, without a hash that is published."""
+    server.content = content
+    change_entry(library, hash=None)
+
+
+def only(library: ModelLibrary) -> ModelSummary:
+    """The model that is not embedded."""
+    (summary,) = [summary for summary in library.summaries() if summary.name != DEFAULT_MODEL]
+    return summary
+
+
+def unfinished(library: ModelLibrary) -> list[str]:
+    """Files of downloads, but for locks, which stay."""
+    folder = library.folder / DOWNLOADS
+    return sorted(path.name for path in folder.rglob("*") if path.is_file() and path.name != DOWNLOAD_LOCK)
+
+
+def test_a_published_model_is_listed_before_it_is_there(server: ModelServer, library: ModelLibrary):
+    listed = only(library)
+    assert (listed.name, listed.structures, listed.licence) == ("spleen", ("spleen",), "Apache-2.0")
+    assert listed.downloadable
+    assert not listed.on_disk
+    assert not listed.imported
+    assert listed.bytes == len(server.content)
+    assert listed.source == server.address
+    with pytest.raises(BundleRejected, match=r"not on this computer yet.* Download it first"):
+        library.bundle("spleen")
+    assert server.asked == []
+
+
+def test_a_downloaded_model_is_there_whole_and_can_be_used(server: ModelServer, library: ModelLibrary, spleen: Path):
+    told: list[tuple[int, int | None]] = []
+    summary = library.download("spleen", lambda done, total: told.append((done, total)))
+    assert summary == only(library)
+    assert summary.on_disk
+    assert summary.downloadable
+    assert not summary.imported
+    assert summary.fault == ""
+    assert told[-1] == (len(server.content), len(server.content))
+    bundle = library.bundle("spleen")
+    assert bundle.weights_sha256 == ModelLibrary(spleen.parent).bundle("spleen").weights_sha256
+    bundle.network()
+    assert unfinished(library) == []
+
+
+def test_a_model_that_is_there_is_not_fetched_again(server: ModelServer, library: ModelLibrary):
+    library.download("spleen")
+    library.download("spleen")
+    assert len(server.asked) == 1
+
+
+def test_what_is_not_in_the_catalogue_cannot_be_downloaded(server: ModelServer, library: ModelLibrary):
+    with pytest.raises(BundleRejected, match="no model “liver” to be downloaded"):
+        library.download("liver")
+    assert server.asked == []
+
+
+def test_later_downloads_are_held_to_the_hash_of_the_first(server: ModelServer, library: ModelLibrary, tmp_path: Path):
+    first = hashlib.sha256(server.content).hexdigest()
+    give_out(server, library, server.content)
+    library.download("spleen")
+    library.remove("spleen")
+    other = (write_bundle(tmp_path / "other" / "spleen", classes=("spleen",), seed=1) / WEIGHTS).read_bytes()
+    give_out(server, library, other)
+    with pytest.raises(DownloadFailed, match="recorded at the first download") as refusal:
+        library.download("spleen")
+    assert first in refusal.value.what
+    assert hashlib.sha256(other).hexdigest() in refusal.value.what
+    assert not only(library).on_disk
+    assert unfinished(library) == []
+
+
+def test_another_file_than_the_published_one_is_refused(server: ModelServer, library: ModelLibrary):
+    right, server.content = server.content, server.content[:-1] + bytes([server.content[-1] ^ 1])
+    with pytest.raises(DownloadFailed, match="was published"):
+        library.download("spleen")
+    assert not only(library).on_disk
+    server.content = right
+    assert library.download("spleen").on_disk
+
+
+@pytest.mark.parametrize("content", [b"no model", b"PK\5\6" + bytes(18), pickle.dumps({"weight": print})])
+def test_what_is_no_model_is_refused_and_not_recorded(server: ModelServer, library: ModelLibrary, content: bytes):
+    right = server.content
+    give_out(server, library, content)
+    with pytest.raises(BundleRejected):
+        library.download("spleen")
+    assert not only(library).on_disk
+    assert unfinished(library) == []
+    server.content = right
+    assert library.download("spleen").on_disk
+
+
+def test_a_record_that_is_damaged_is_not_passed_over(server: ModelServer, library: ModelLibrary):
+    library.folder.mkdir(parents=True)
+    (library.folder / HASHES).write_text("{")
+    with pytest.raises(DownloadFailed, match="record of earlier downloads"):
+        library.download("spleen")
+
+
+@pytest.mark.parametrize("folder", ["", "fold1_f48/"])
+def test_weights_in_an_archive_are_unpacked(
+    server: ModelServer, library: ModelLibrary, spleen: Path, tmp_path: Path, folder: str
+):
+    with zipfile.ZipFile(tmp_path / "weights.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(spleen / WEIGHTS, f"{folder}weights.safetensors")
+        archive.writestr("__MACOSX/._weights.safetensors", b"of a Mac")
+    give_out(server, library, (tmp_path / "weights.zip").read_bytes())
+    change_entry(library, member="weights.safetensors")
+    library.download("spleen")
+    assert (library.folder / "spleen" / WEIGHTS).read_bytes() == (spleen / WEIGHTS).read_bytes()
+
+
+@pytest.mark.parametrize("names", [(), ("one/model.pt", "two/model.pt"), ("../model.pt",)])
+def test_an_archive_with_no_one_weights_file_is_refused(
+    server: ModelServer, library: ModelLibrary, tmp_path: Path, names: tuple[str, ...]
+):
+    with zipfile.ZipFile(tmp_path / "weights.zip", "w") as archive:
+        archive.writestr("readme.txt", "nothing here")
+        for name in names:
+            archive.writestr(name, b"weights")
+    give_out(server, library, (tmp_path / "weights.zip").read_bytes())
+    change_entry(library, member="model.pt")
+    with pytest.raises(BundleRejected):
+        library.download("spleen")
+    assert not only(library).on_disk
+    assert not list(tmp_path.rglob("model.pt"))
+
+
+def test_a_stopped_download_goes_on_where_it_stopped(server: ModelServer, library: ModelLibrary):
+    def stop_half_way(done: int, total: int | None) -> None:
+        if done > len(server.content) // 2:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        library.download("spleen", stop_half_way)
+    assert not only(library).on_disk
+    assert len(unfinished(library)) == 2
+    library.download("spleen")
+    assert server.asked[1] > len(server.content) // 2
+
+
+DOWNLOAD = """
+import sys
+from TransformerSegLib.bundles.library import ModelLibrary
+print(ModelLibrary(sys.argv[1], sys.argv[2]).download("spleen").on_disk)
+"""
+
+
+def downloading(library: ModelLibrary) -> subprocess.Popen:
+    command = [sys.executable, "-c", DOWNLOAD, str(library.folder), str(library.catalogue)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def wait_until(done: Callable[[], object]) -> None:
+    end = time.monotonic() + 30.0
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_after_a_kill_at_any_moment_there_is_no_damaged_model_and_the_next_try_completes(
+    server: ModelServer, library: ModelLibrary
+):
+    partial = library.folder / DOWNLOADS / "spleen" / "model.safetensors.part"
+    for held in (5 * BLOCK_BYTES, 15 * BLOCK_BYTES):
+        server.held_from = held
+        with downloading(library) as process:
+            wait_until(lambda held=held: partial.exists() and partial.stat().st_size >= held)
+            process.kill()
+        assert not only(library).on_disk
+        assert only(library).fault == ""
+    server.held_from = None
+    with downloading(library) as process:
+        assert process.communicate()[0].strip() == "True"
+    assert server.asked == [0, 5 * BLOCK_BYTES, 15 * BLOCK_BYTES]
+    library.bundle("spleen").network()
+
+
+def test_two_processes_fetch_a_model_once(server: ModelServer, library: ModelLibrary):
+    server.seconds_per_block = 0.02
+    with downloading(library) as one, downloading(library) as other:
+        assert [process.communicate()[0].strip() for process in (one, other)] == ["True", "True"]
+    assert server.asked == [0]
+    assert left_in(library) == [DOWNLOADS, LOCK, HASHES, "spleen"]
+
+
+def test_nothing_is_downloaded_without_the_packages_that_check_it(server: ModelServer, library: ModelLibrary):
+    script = "import sys\nsys.modules['pydantic'] = None\n" + DOWNLOAD
+    command = [sys.executable, "-c", script, str(library.folder), str(library.catalogue)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "packages that check them are not installed" in done.stderr
+    assert server.asked == []
+
+
+# To another computer
+
+
+def test_a_model_goes_to_another_computer_as_one_file(server: ModelServer, library: ModelLibrary, tmp_path: Path):
+    library.download("spleen")
+    told: list[tuple[int, int | None]] = []
+    library.export("spleen", tmp_path / "carried.zip", lambda done, total: told.append((done, total)))
+    assert told[-1][0] == told[-1][1]
+    assert told[-1][0] > len(server.content)
+    other = ModelLibrary(tmp_path / "other", library.catalogue)
+    summary = other.import_bundle(tmp_path / "carried.zip")
+    assert (summary.name, summary.imported, summary.downloadable, summary.on_disk) == ("spleen", True, False, True)
+    assert (summary.folder / WEIGHTS).read_bytes() == server.content
+    assert [listed.name for listed in other.summaries()] == [DEFAULT_MODEL, "spleen"]
+
+
+def test_the_embedded_model_can_be_exported_too(library: ModelLibrary, tmp_path: Path):
+    library.export(DEFAULT_MODEL, tmp_path / "model.zip")
+    assert library.import_bundle(tmp_path / "model.zip").name == DEFAULT_MODEL
+
+
+def test_an_export_replaces_nothing_unasked(library: ModelLibrary, tmp_path: Path):
+    archive = tmp_path / "model.zip"
+    archive.write_text("mine")
+    with pytest.raises(OutputRejected, match="exists already"):
+        library.export(DEFAULT_MODEL, archive)
+    assert archive.read_text() == "mine"
+    library.export(DEFAULT_MODEL, archive, overwrite=True)
+    assert zipfile.is_zipfile(archive)
+
+
+def test_what_is_not_here_cannot_be_exported(server: ModelServer, library: ModelLibrary, tmp_path: Path):
+    with pytest.raises(BundleRejected, match="no model “spleen” on this computer"):
+        library.export("spleen", tmp_path / "model.zip")
+    with pytest.raises(OutputRejected, match="cannot be written"):
+        library.export(DEFAULT_MODEL, tmp_path / "missing" / "model.zip")
+
+
+def test_a_stopped_export_or_import_leaves_nothing(library: ModelLibrary, spleen: Path, tmp_path: Path):
+    def stop() -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        library.export(DEFAULT_MODEL, tmp_path / "model.zip", raise_if_cancelled=stop)
+    with pytest.raises(Cancelled):
+        library.import_bundle(spleen, raise_if_cancelled=stop)
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == []
+    assert left_in(library) == []
+
+
+# The folder
+
+
+def test_the_folder_is_measured_and_emptied_of_downloads_alone(
+    server: ModelServer, library: ModelLibrary, tmp_path: Path
+):
+    assert library.bytes_on_disk() == 0
+    library.import_bundle(write_bundle(tmp_path / "mine", seed=1))
+    own = library.bytes_on_disk()
+    library.download("spleen")
+    both = library.bytes_on_disk()
+    assert both > own + len(server.content)
+    assert library.empty() == pytest.approx(both - own, abs=500)
+    assert [summary.name for summary in on_disk(library)] == [DEFAULT_MODEL, "mine"]
+    assert library.empty() == 0
+
+
+def test_emptying_deletes_what_a_stopped_download_left(server: ModelServer, library: ModelLibrary):
+    server.faults.extend([-5 * BLOCK_BYTES, 404])
+    with pytest.raises(DownloadFailed):
+        library.download("spleen", patience=IMPATIENT)
+    assert library.empty() >= 5 * BLOCK_BYTES
+    assert unfinished(library) == []
+
+
+def test_a_running_download_is_neither_emptied_nor_moved(server: ModelServer, library: ModelLibrary, tmp_path: Path):
+    server.held_from = 5 * BLOCK_BYTES
+    with downloading(library) as process:
+        wait_until(lambda: library.bytes_on_disk() >= 5 * BLOCK_BYTES)
+        library.empty()
+        with pytest.raises(BundleRejected, match="one is being downloaded"):
+            library.move_to(tmp_path / "moved")
+        server.held_from = None
+        assert process.communicate()[0].strip() == "True"
+    assert server.asked == [0]
+
+
+def test_all_of_the_folder_moves(server: ModelServer, library: ModelLibrary, tmp_path: Path):
+    old = library.folder
+    library.import_bundle(write_bundle(tmp_path / "mine", seed=1))
+    library.download("spleen")
+    told: list[tuple[int, int | None]] = []
+    library.move_to(tmp_path / "moved", lambda done, total: told.append((done, total)))
+    assert library.folder == tmp_path / "moved"
+    assert told[-1][0] == told[-1][1]
+    assert names(library) == [DEFAULT_MODEL, "mine", "spleen"]
+    assert [summary.name for summary in library.summaries() if summary.downloadable] == ["spleen"]
+    assert (library.folder / HASHES).is_file()
+    assert [summary.name for summary in on_disk(ModelLibrary(old))] == [DEFAULT_MODEL]
+    assert ModelLibrary(old).bytes_on_disk() < 1000
+    library.bundle("spleen").network()
+
+
+def test_a_stopped_download_moves_too_and_goes_on(server: ModelServer, library: ModelLibrary, tmp_path: Path):
+    server.faults.extend([-5 * BLOCK_BYTES, 404])
+    with pytest.raises(DownloadFailed):
+        library.download("spleen", patience=IMPATIENT)
+    library.move_to(tmp_path / "moved")
+    library.download("spleen")
+    assert server.asked[-1] == 5 * BLOCK_BYTES
+
+
+def test_a_stopped_move_changes_nothing_and_the_next_one_goes_on(library: ModelLibrary, spleen: Path, tmp_path: Path):
+    library.import_bundle(spleen)
+    library.import_bundle(write_bundle(tmp_path / "mine", seed=1))
+    old, moved = library.folder, tmp_path / "moved"
+
+    def stop_at_the_second(done: int, total: int | None) -> None:
+        if (moved / "mine").exists():
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        library.move_to(moved, stop_at_the_second)
+    assert library.folder == old
+    assert names(library) == [DEFAULT_MODEL, "mine", "spleen"]
+    assert left_in(ModelLibrary(moved)) == ["mine"]
+    library.move_to(moved)
+    assert names(library) == [DEFAULT_MODEL, "mine", "spleen"]
+    assert left_in(ModelLibrary(old)) == []
+
+
+@pytest.mark.parametrize("place", ["library/models/inside", "library", "file", "taken"])
+def test_a_place_that_cannot_take_the_models_is_refused_cleanly(
+    library: ModelLibrary, spleen: Path, tmp_path: Path, place: str
+):
+    library.import_bundle(spleen)
+    (tmp_path / "file").write_text("a file")
+    write_bundle(tmp_path / "taken" / "Spleen", seed=1)
+    with pytest.raises(BundleRejected, match="cannot be moved"):
+        library.move_to(tmp_path / place)
+    assert names(library) == [DEFAULT_MODEL, "spleen"]
+    assert library.folder == tmp_path / "library" / "models"
+
+
+def test_moving_to_where_the_models_are_is_nothing(library: ModelLibrary, spleen: Path):
+    library.import_bundle(spleen)
+    library.move_to(library.folder)
+    assert names(library) == [DEFAULT_MODEL, "spleen"]
+
+
+def test_a_downloaded_model_is_removed(server: ModelServer, library: ModelLibrary):
+    library.download("spleen")
+    library.remove("spleen")
+    assert not only(library).on_disk
+    assert only(library).downloadable

@@ -8,7 +8,8 @@ import slicer
 from slicer.util import updateVolumeFromArray
 
 from TransformerSegLib.bundles.card import Card, InputChannel
-from TransformerSegLib.errors import EmptyVolume, VectorVoxels
+from TransformerSegLib.errors import EmptyVolume, OtherPatient, VectorVoxels
+from TransformerSegLib.inference.belonging import check_identities
 from TransformerSegLib.inference.checks import check_volume
 from TransformerSegLib.scene.inputs import glance, propose_inputs
 from TransformerSegLib.scene.offscreen import offscreen_application
@@ -126,6 +127,40 @@ def test_the_dicom_series_description_counts_too(scene):
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     hierarchy.SetItemAttribute(hierarchy.GetItemByDataNode(second), "DICOM.SeriesDescription", "ax T2_FLAIR 3D")
     assert propose_inputs(scene, card(FLAIR=("flair",), T1=("t1",)), first) == {"FLAIR": second, "T1": None}
+
+
+def test_brats_file_names_are_told_apart_from_everything_else_in_the_scene(scene):
+    names = ("localizer", "BraTS-GLI-00001-000-t2w", "BraTS-GLI-00001-000-t1n", "ADC", "BraTS-GLI-00001-000-t1c")
+    add(scene, *names, "BraTS-GLI-00001-000-t2f")
+    found = {channel: name.rpartition("-")[2] for channel, name in chosen(scene, BRAIN).items()}
+    assert found == {"FLAIR": "t2f", "T1": "t1n", "T1c": "t1c", "T2": "t2w"}
+
+
+def patient(scene, name: str, patient_id: str) -> int:
+    """A patient in the subject hierarchy, as Slicer's DICOM import makes one."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    item = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), name)
+    hierarchy.SetItemAttribute(item, "DICOM.PatientID", patient_id)
+    return hierarchy.CreateStudyItem(item, "study")
+
+
+def test_the_patient_is_the_one_under_whom_the_volume_stands(scene):
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    nodes = add(scene, "T1", "FLAIR", "of nobody")
+    for node, study in zip(nodes, (patient(scene, "A", "4711"), patient(scene, "B", "0815")), strict=False):
+        hierarchy.SetItemParent(hierarchy.GetItemByDataNode(node), study)
+    assert [glance(node).origin.patient_id for node in nodes] == ["4711", "0815", ""]
+    assert volume_from_node(nodes[0]).origin == glance(nodes[0]).origin
+    with pytest.raises(OtherPatient, match="“T1” and “FLAIR” are of different patients"):
+        check_identities([glance(node) for node in nodes[:2]])
+
+
+def test_a_patient_id_that_slicer_made_up_is_none(scene):
+    """Of each study without one it makes its own: two studies of one patient would look like two patients."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    (node,) = add(scene, "T1")
+    hierarchy.SetItemParent(hierarchy.GetItemByDataNode(node), patient(scene, "No name", "Patient-1.2.840.1"))
+    assert glance(node).origin.patient_id == ""
 
 
 def test_label_maps_colour_images_and_hidden_volumes_are_no_inputs(scene):

@@ -7,6 +7,8 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from TransformerSegLib.bundles.sources import MAXIMUM_EXPANSION
+from TransformerSegLib.bundles.zip_directory import MAXIMUM_DIRECTORY_BYTES, directory_bytes
 from TransformerSegLib.errors import CheckpointRejected
 from TransformerSegLib.networks.architecture import MAXIMUM_NETWORK_BYTES
 
@@ -28,10 +30,12 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     import numpy as np
 
     try:
+        if directory_bytes(path) > MAXIMUM_DIRECTORY_BYTES:
+            raise ValueError("its table of contents is larger than that of any network")
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
-        if unpacked > MAXIMUM_NETWORK_BYTES:
-            raise ValueError(f"it unpacks to {unpacked / 1024**3:.0f} GB")
+        if unpacked > min(MAXIMUM_NETWORK_BYTES, MAXIMUM_EXPANSION * path.stat().st_size):
+            raise ValueError(f"it unpacks to {unpacked / 1024**3:.1f} GB")
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except DAMAGE as error:

@@ -14,12 +14,15 @@ END = struct.Struct("<4s4H2LH")
 END_64 = struct.Struct("<4sQ2H2L4Q")
 """The larger record that may lie before it (4.3.14); its ninth field is that size."""
 
+END_SIGN, END_64_SIGN = b"PK\5\6", b"PK\6\6"
 LOCATOR_64_BYTES = 20
 MAXIMUM_COMMENT_BYTES = 65_535
 
 
 def directory_bytes(path: Path) -> int:
-    """Of the table of contents of the archive, as its end says; 0 where it has no such end.
+    """Of the table of contents of the archive, as its end says; 0 where it has no end.
+
+    The end is looked for where Python's ``zipfile`` looks for it.
 
     Raises:
         OSError: the file cannot be read.
@@ -28,9 +31,13 @@ def directory_bytes(path: Path) -> int:
         size = file.seek(0, 2)
         file.seek(max(size - END.size - MAXIMUM_COMMENT_BYTES - LOCATOR_64_BYTES - END_64.size, 0))
         tail = file.read()
-    sizes = [0]
-    for record, field in ((END, 5), (END_64, 8)):
-        place = tail.rfind(b"PK\5\6" if record is END else b"PK\6\6")
-        if place >= 0 and place + record.size <= len(tail):
-            sizes.append(record.unpack_from(tail, place)[field])
-    return max(size for size in sizes if size != 0xFFFFFFFF)
+    end = len(tail) - END.size
+    if not (end >= 0 and tail.startswith(END_SIGN, end) and tail.endswith(bytes(2))):
+        end = tail.rfind(END_SIGN)  # a comment follows it
+    if end < 0 or end + END.size > len(tail):
+        return 0
+    sizes = [END.unpack_from(tail, end)[5]]
+    larger = end - LOCATOR_64_BYTES - END_64.size
+    if larger >= 0 and tail.startswith(END_64_SIGN, larger):
+        sizes.append(END_64.unpack_from(tail, larger)[8])
+    return max(sizes)

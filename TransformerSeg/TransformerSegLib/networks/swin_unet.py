@@ -122,4 +122,4 @@ class SwinUnet(SliceArchitecture):
     def module(self) -> torch.nn.Module:
         from TransformerSegLib.networks.swin_unet_module import SwinUnetModule
 
-        return SwinUnetModule(**self.model_dump(exclude={"in_channels"}))
+        return SwinUnetModule(self)

@@ -8,13 +8,11 @@ so that its checkpoints load. Feature maps are (B, H, W, C) throughout.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import nn
 
 from TransformerSegLib.networks.perceptron_module import Perceptron
-from TransformerSegLib.networks.swin_unet import PATCH_SIDE
+from TransformerSegLib.networks.swin_unet import PATCH_SIDE, STAGES, SwinUnet
 
 APART = -100.0
 """Added to the attention between pixels that the cyclic shift brought together, but that are not neighbours."""
@@ -29,80 +27,31 @@ CORNERS = ((0, 0), (1, 0), (0, 1), (1, 1))
 
 
 class SwinUnetModule(nn.Module):
-    """(B, 1 or stem_channels, img_size, img_size) → (B, out_channels, img_size, img_size); one channel is repeated.
+    """(B, 1 or stem_channels, img_size, img_size) → (B, out_channels, img_size, img_size); one channel is repeated."""
 
-    The arguments are the fields of ``swin_unet.SwinUnet``, which checks them.
-    """
-
-    def __init__(
-        self,
-        *,
-        out_channels: int,
-        img_size: int,
-        patch_size: int,
-        embed_dim: int,
-        depths: Sequence[int],
-        num_heads: Sequence[int],
-        window_size: int,
-        mlp_ratio: float,
-        qkv_bias: bool,
-        ape: bool,
-        patch_norm: bool,
-        stem_channels: int,
-        drop_rate: float,
-        attn_drop_rate: float,
-        drop_path_rate: float,
-    ) -> None:
+    def __init__(self, sizes: SwinUnet) -> None:
         super().__init__()
-        self.stem_channels = stem_channels
-        side, stages = img_size // patch_size, len(depths)
-        self.patch_embed = PatchEmbedding(stem_channels, embed_dim, patch_size, patch_norm)
-        self.absolute_pos_embed = nn.Parameter(torch.zeros(1, side * side, embed_dim)) if ape else None
-        self.pos_drop = nn.Dropout(drop_rate)
-
-        def blocks(stage: int) -> nn.Sequential:
-            first, count = sum(depths[:stage]), sum(depths)
-            return nn.Sequential(
-                *(
-                    SwinBlock(
-                        embed_dim * 2**stage,
-                        side // 2**stage,
-                        num_heads[stage],
-                        window_size,
-                        shifted=block % 2 == 1,
-                        mlp_ratio=mlp_ratio,
-                        qkv_bias=qkv_bias,
-                        drop_rate=drop_rate,
-                        attn_drop_rate=attn_drop_rate,
-                        skip_rate=drop_path_rate * (first + block) / max(count - 1, 1),
-                    )
-                    for block in range(depths[stage])
-                )
-            )
-
-        widths = [embed_dim * 2**stage for stage in range(stages)]
+        self.stem_channels = sizes.stem_channels
+        features, side, last = sizes.embed_dim, sizes.img_size // sizes.patch_size, STAGES - 1
+        self.patch_embed = PatchEmbedding(sizes.stem_channels, features, sizes.patch_size, sizes.patch_norm)
+        self.absolute_pos_embed = nn.Parameter(torch.zeros(1, side * side, features)) if sizes.ape else None
+        self.pos_drop = nn.Dropout(sizes.drop_rate)
+        widths = [features * 2**stage for stage in range(STAGES)]
         self.layers = nn.ModuleList(
-            Stage(blocks(stage), downsample=PatchMerging(widths[stage]) if stage < stages - 1 else None)
-            for stage in range(stages)
+            Stage(blocks(sizes, stage), downsample=PatchMerging(widths[stage]) if stage < last else None)
+            for stage in range(STAGES)
         )
-        self.norm = nn.LayerNorm(widths[-1])
+        self.norm = nn.LayerNorm(widths[last])
         # The decoder begins with an expansion alone; from there on each stage joins with that of the encoder.
-        coarse_to_fine = range(stages - 2, -1, -1)
-        self.layers_up = nn.ModuleList(
-            [
-                PatchExpanding(widths[-1]),
-                *(
-                    Stage(blocks(stage), upsample=PatchExpanding(widths[stage]) if stage else None)
-                    for stage in coarse_to_fine
-                ),
-            ]
-        )
-        self.concat_back_dim = nn.ModuleList(
-            [nn.Identity(), *(nn.Linear(2 * widths[stage], widths[stage]) for stage in coarse_to_fine)]
-        )
-        self.norm_up = nn.LayerNorm(embed_dim)
-        self.up = FinalExpanding(embed_dim)
-        self.output = nn.Conv2d(embed_dim, out_channels, kernel_size=1, bias=False)
+        self.layers_up = nn.ModuleList([PatchExpanding(widths[last])])
+        self.concat_back_dim = nn.ModuleList([nn.Identity()])
+        for stage in reversed(range(last)):
+            onwards = PatchExpanding(widths[stage]) if stage else None
+            self.layers_up.append(Stage(blocks(sizes, stage), upsample=onwards))
+            self.concat_back_dim.append(nn.Linear(2 * widths[stage], widths[stage]))
+        self.norm_up = nn.LayerNorm(features)
+        self.up = FinalExpanding(features)
+        self.output = nn.Conv2d(features, sizes.out_channels, kernel_size=1, bias=False)
         self._set_first_weights()
 
     def _set_first_weights(self) -> None:
@@ -130,6 +79,29 @@ class SwinUnetModule(nn.Module):
             features = stage(join(torch.cat([features, skip], dim=-1)))
         features = self.up(self.norm_up(features))
         return self.output(features.permute(0, 3, 1, 2))
+
+
+def blocks(sizes: SwinUnet, stage: int) -> nn.Sequential:
+    """Of a stage; those of encoder and decoder are alike. Every second one is shifted, and in training the later ones
+    are skipped more often."""
+    before, others = sum(sizes.depths[:stage]), max(sum(sizes.depths) - 1, 1)
+    return nn.Sequential(
+        *(
+            SwinBlock(
+                sizes.embed_dim * 2**stage,
+                sizes.img_size // sizes.patch_size // 2**stage,
+                sizes.num_heads[stage],
+                sizes.window_size,
+                shifted=block % 2 == 1,
+                mlp_ratio=sizes.mlp_ratio,
+                qkv_bias=sizes.qkv_bias,
+                drop_rate=sizes.drop_rate,
+                attn_drop_rate=sizes.attn_drop_rate,
+                skip_rate=sizes.drop_path_rate * (before + block) / others,
+            )
+            for block in range(sizes.depths[stage])
+        )
+    )
 
 
 class PatchEmbedding(nn.Module):

@@ -48,9 +48,7 @@ def propose_inputs(
     return {name: None if number is None else volumes[number] for name, number in chosen.items()}
 
 
-def _candidate(
-    node: slicer.vtkMRMLScalarVolumeNode, shown: slicer.vtkMRMLScalarVolumeNode | None
-) -> Candidate:
+def _candidate(node: slicer.vtkMRMLScalarVolumeNode, shown: slicer.vtkMRMLScalarVolumeNode | None) -> Candidate:
     beside = shown is not None and _place(node) == _place(shown)
     return Candidate(f"{node.GetName()} {origin_of(node).description}", beside, node is shown)
 
