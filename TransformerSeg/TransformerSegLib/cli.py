@@ -168,9 +168,9 @@ def train(
 
 
 app.add_typer(models, name="models")
-app.command(
-    "import", epilog="Example: transformerseg import unetr.pth --labels labels.json --output organs_unetr"
-)(import_checkpoint)
+app.command("import", epilog="Example: transformerseg import unetr.pth --labels labels.json --output organs_unetr")(
+    import_checkpoint
+)
 
 
 def main() -> None:
