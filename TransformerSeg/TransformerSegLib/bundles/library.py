@@ -86,9 +86,9 @@ class ModelLibrary:
         catalogue: as given.
     """
 
-    def __init__(self, folder: Path | str, catalogue: Path | None = None) -> None:
+    def __init__(self, folder: Path | str, catalogue: Path | str | None = None) -> None:
         self.folder = Path(folder)
-        self.catalogue = catalogue
+        self.catalogue = None if catalogue is None else Path(catalogue)
 
     def summaries(self) -> list[ModelSummary]:
         """All models by name: the embedded ones, those in the folder, and those of the catalogue that are not there.
