@@ -109,7 +109,7 @@ class PanelUser:
     def changes(self) -> list[str]:
         """What is said of downloads, imports, … that go on, or that have ended and have something to say."""
         labels = slicer.util.findChildren(self.ui.changesArea, name="changeLabel")
-        return [plain(label.text).replace("\u200b", "") for label in labels if label.isVisible()]
+        return [plain(label.text) for label in labels if label.isVisible()]
 
     def panel_model(self) -> str:
         """The title of the chosen model."""
@@ -210,9 +210,10 @@ class PanelUser:
 
 
 def plain(rich: str) -> str:
-    """The text of rich text."""
+    """The text of rich text, without the places where its words may break."""
     from PySide6.QtGui import QTextDocument
 
+    rich = rich.replace("\u200b", "")
     if not rich.lstrip().startswith("<") and "<" not in rich:
         return rich
     document = QTextDocument()

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from TransformerSegLib.bundles.bundle import Bundle
 from TransformerSegLib.bundles.reading import read_bundle
 from TransformerSegLib.errors import FrameOfReferenceMismatch, GridMismatch, OtherPatient, SameVolumeTwice
-from TransformerSegLib.inference.belonging import check_together, frame_of_reference_findings
+from TransformerSegLib.inference.belonging import check_different, check_together, frame_of_reference_findings
 from TransformerSegLib.inference.grids import bring_together
 from TransformerSegLib.inference.origin import Origin
 from TransformerSegLib.inference.reading import read_volume
+from TransformerSegLib.inference.region import Region
 from TransformerSegLib.inference.segmenter import Segmenter, SegmentOptions
 from TransformerSegLib.inference.volume import Volume
 
 from bundle_factory import write_bundle
 from dicom_files import REAL, changed
+from four_images import padded, turned
 
 
 def volume(name: str, patient: str = "", frame: str = "", seed: int | None = None) -> Volume:
     """Noise of its own, 40 mm a side."""
     noise = np.random.default_rng(list(name.encode()) if seed is None else seed).normal(100, 20, (40, 40, 40))
     return Volume(noise.astype(np.float32), np.eye(4), name, "MR", Origin(name, patient, frame))
+
+
+def without_lowest(image: Volume, slices: int) -> Volume:
+    affine = image.affine.copy()
+    affine[:3, 3] += affine[:3, 2] * slices
+    return replace(image, array=np.ascontiguousarray(image.array[:, :, slices:]), affine=affine)
 
 
 def test_images_of_one_patient_in_one_frame_pass():
@@ -53,6 +61,13 @@ def test_one_image_given_twice_is_refused_under_whatever_name():
         check_together([volume("T1", seed=1), volume("T2"), volume("FLAIR", seed=1)])
 
 
+def test_a_copy_that_was_turned_and_padded_is_the_same_image():
+    original = volume("T1")
+    copy = padded(turned(replace(original, name="FLAIR"), (2, 0, 1), (-1, 1, 1)), (3, 0, 2), (0, 1, 0))
+    with pytest.raises(SameVolumeTwice, match="“T1” is given for more than one input"):
+        check_different(bring_together([original, copy]))
+
+
 def test_images_that_differ_in_one_voxel_are_not_the_same():
     one, other = volume("T1", seed=1), volume("FLAIR", seed=1)
     other.array[20, 20, 20] += 1
@@ -72,8 +87,9 @@ def test_another_part_of_the_body_is_refused():
         check_together([volume("head"), elsewhere])
 
 
-def test_another_frame_of_reference_is_a_finding_that_says_what_registration_leaves():
-    [finding] = frame_of_reference_findings([volume("T1", frame="1.2.3"), volume("FLAIR", frame="1.2.4")])
+@pytest.mark.parametrize("before", [[], [volume("no DICOM")]])
+def test_another_frame_of_reference_is_a_finding_that_says_what_registration_leaves(before):
+    [finding] = frame_of_reference_findings([*before, volume("T1", frame="1.2.3"), volume("FLAIR", frame="1.2.4")])
     assert isinstance(finding, FrameOfReferenceMismatch)
     assert finding.what == "“T1” and “FLAIR” have different frames of reference"
     assert "may keep its old frame of reference" in finding.remedy
@@ -99,14 +115,38 @@ def test_an_image_keeps_its_origin_when_it_is_brought_onto_another_grid():
     assert bring_together([first, other])[1].origin == other.origin
 
 
-def test_a_run_refuses_another_frame_of_reference_until_it_is_accepted(tmp_path: Path):
-    bundle = read_bundle(write_bundle(tmp_path / "two", inputs=("T1", "FLAIR")))
+@pytest.fixture(scope="module")
+def two_inputs(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return read_bundle(write_bundle(tmp_path_factory.mktemp("bundles") / "two", inputs=("T1", "FLAIR")))
+
+
+def test_a_run_refuses_a_turned_copy_of_another_input(two_inputs):
+    original = volume("T1")
+    with pytest.raises(SameVolumeTwice):
+        Segmenter(two_inputs, "cpu").segment([original, turned(original, (0, 1, 2), (-1, 1, 1))])
+
+
+def test_a_run_tells_where_an_input_does_not_reach(two_inputs):
+    short = without_lowest(volume("FLAIR"), 12)
+    found = Segmenter(two_inputs, "cpu").segment([volume("T1"), short])
+    [note] = found.provenance["notes"]
+    assert note.startswith("“FLAIR” covers only 70% of what “T1” shows")
+
+
+def test_a_region_that_an_input_does_not_reach_is_refused(two_inputs):
+    short = without_lowest(volume("FLAIR"), 12)
+    below = SegmentOptions(region=Region(np.array([20.0, 20.0, 6.0]), np.array([30.0, 30.0, 10.0]), np.eye(3)))
+    with pytest.raises(GridMismatch, match="“FLAIR” covers only 0% of what “T1” shows"):
+        Segmenter(two_inputs, "cpu", below).segment([volume("T1"), short])
+
+
+def test_a_run_refuses_another_frame_of_reference_until_it_is_accepted(two_inputs):
     volumes = [volume("T1", "4711", "1.2.3"), volume("FLAIR", "4711", "1.2.4")]
     with pytest.raises(FrameOfReferenceMismatch):
-        Segmenter(bundle, "cpu").segment(volumes)
-    found = Segmenter(bundle, "cpu", SegmentOptions(accept_mismatch=True)).segment(volumes)
+        Segmenter(two_inputs, "cpu").segment(volumes)
+    found = Segmenter(two_inputs, "cpu", SegmentOptions(accept_mismatch=True)).segment(volumes)
     assert found.provenance["mismatches"] == ["“T1” and “FLAIR” have different frames of reference"]
     assert "4711" not in str(dict(found.provenance))
     volumes[1] = replace(volumes[1], origin=Origin("FLAIR", "0815"))
     with pytest.raises(OtherPatient):
-        Segmenter(bundle, "cpu", SegmentOptions(accept_mismatch=True)).segment(volumes)
+        Segmenter(two_inputs, "cpu", SegmentOptions(accept_mismatch=True)).segment(volumes)

@@ -18,6 +18,7 @@ import SimpleITK
 import typer
 
 from TransformerSegLib import cli
+from TransformerSegLib.bundles.catalogue import DEFAULT_MODEL
 from TransformerSegLib.bundles.plan import Activation, OutputPlan
 from TransformerSegLib.commands import console
 from TransformerSegLib.resources import resources_folder
@@ -89,9 +90,8 @@ def test_segment_writes_segments_and_a_report(tmp_path: Path, monkeypatch: pytes
 
 def test_models_lists_and_shows_cards(monkeypatch: pytest.MonkeyPatch, capsys):
     assert run(["models"], monkeypatch) == 0
-    title, row = capsys.readouterr().out.splitlines()[:2]
-    assert title.split() == ["Model", "Version", "Modality", "Finds", "Dice"]
-    name = row.split()[0]
+    name, modality, *_ = capsys.readouterr().out.split()
+    assert (name, modality) == (DEFAULT_MODEL, "MR")
     assert run(["models", name], monkeypatch) == 0
     card = capsys.readouterr().out
     for expected in ("Anterior hippocampus", "SCT", "Dice", "CC-BY-SA", "Limit: ", "not for diagnosis"):
@@ -575,7 +575,7 @@ def test_a_stop_before_the_work_is_said_too(monkeypatch: pytest.MonkeyPatch, cap
     def stopped(*arguments) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("TransformerSegLib.bundles.catalogue.embedded_bundles", stopped)
+    monkeypatch.setattr("TransformerSegLib.bundles.library.ModelLibrary.summaries", stopped)
     assert run(["models"], monkeypatch) == 130
     assert capsys.readouterr().err.strip() == "transformerseg: stopped."
 

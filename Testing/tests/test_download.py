@@ -233,6 +233,44 @@ def test_a_file_without_a_length_comes_whole(server: LyingServer, target: Path):
     assert set(told) == {None}
 
 
+def test_an_empty_answer_is_another_file(server: LyingServer, target: Path):
+    server.usual = Answer(content=b"")
+    assert "is not the file that was expected" in refused(server.address, target).what
+    assert left(target) == []
+
+
+def test_a_length_of_more_digits_than_any_file_has_is_none(server: LyingServer, target: Path):
+    digits = {"Content-Length": "9" * 5000, "Retry-After": "9" * 5000}
+    server.answers.append(Answer(headers=digits))
+    server.answers.append(Answer(headers={"Content-Range": f"bytes 0-9/{'9' * 5000}"}))
+    fetch(server.address, target)
+    assert target.read_bytes() == CONTENT
+
+
+def test_a_part_that_nobody_asked_for_is_refused(server: LyingServer, target: Path):
+    server.usual = Answer(status=206, headers={"Content-Range": "bytes 9-299999/300000"})
+    assert "206" in refused(server.address, target).what
+    assert left(target) == []
+
+
+def test_what_speaks_no_http_is_said_without_repeating_it(target: Path):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            for _ in range(len(IMPATIENT.pauses) + 1):
+                connection, _ = listening.accept()
+                with connection:
+                    connection.recv(10_000)
+                    connection.sendall(b"\x1b[2J\x07" * 100 + b"\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        what = refused(f"http://127.0.0.1:{listening.getsockname()[1]}/model.pt", target).what
+        thread.join()
+    assert "what answers there is no web server" in what
+    assert what.isprintable()
+
+
 def test_a_break_is_found_out_where_no_length_was_told(server: LyingServer, target: Path):
     server.answers.append(Answer(length=None, stop_after=HALF))
     fetch(server.address, target)

@@ -130,6 +130,7 @@ WRAPPED = {
     "model": {"wrap": lambda state: {"model": state}},
     "module.": {"wrap": with_prefix("module.")},
     "backbone.": {"wrap": lambda state: {"state_dict": with_prefix("backbone.")(state)}},
+    "compiled": {"wrap": lambda state: {"model": with_prefix("module._orig_mod.")(state)}},
     "module.backbone.": {"wrap": with_prefix("module.backbone.")},
     "optimizer": {"wrap": with_optimizer},
     "before torch 1.6": {"wrap": of_monai_trainer, "write": save_before_torch_1_6},
@@ -184,7 +185,7 @@ def test_all_that_is_open_is_asked_for_at_once(tmp_path: Path):
     refusal = refused(tmp_path, checkpoint_of("unetr_btcv", tmp_path))
     assert isinstance(refusal, CheckpointRejected)
     assert "the image size and the number of attention heads" in refusal.what
-    assert "--image-size X,Y,Z and --heads N" in refusal.remedy
+    assert "--image-size X[,Y,Z] and --heads N" in refusal.remedy
     assert [line.split(":")[0] for line in refusal.details] == ["--image-size", "--heads"]
     assert "32×32×48" in refusal.details[0]
 
@@ -321,7 +322,8 @@ def test_what_the_user_says_of_the_preparation_goes_before_the_recipe(tmp_path: 
     card = bundle.card
     assert (card.title, card.licence, card.requirements.modality) == ("Prostate", "CC-BY-4.0", "MR")
     assert [(channel.name, channel.hints) for channel in card.inputs] == [("T2", ("t2w", "t2"))]
-    assert not card.limits
+    (limit,) = card.limits
+    assert limit.startswith("The normalisation of the encoder's features (True) is assumed")
 
 
 def test_a_preparation_that_is_assumed_in_part_is_said_to_be(tmp_path: Path):
@@ -418,7 +420,7 @@ def test_the_command_asks_for_what_is_open_and_then_says_how_to_use_the_model(tm
     given = [path, "--labels", names, "--output", tmp_path / "model"]
     assert command(given, monkeypatch) == EXIT_BAD_INPUT
     error = capsys.readouterr().err.splitlines()
-    assert error[0].endswith("Add --image-size X,Y,Z and --heads N.")
+    assert error[0].endswith("Add --image-size X[,Y,Z] and --heads N.")
     assert [line.split(":")[0].strip() for line in error[1:]] == ["--image-size", "--heads"]
     answers = ["--image-size", "48x32x32", "--heads", 4, "--intensity", "-160,240", "--spacing", "none"]
     assert command([*given, *answers], monkeypatch) == 0

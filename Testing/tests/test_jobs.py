@@ -704,7 +704,8 @@ def test_importing_jobs_loads_neither_torch_nor_anything_of_slicer():
     assert "TransformerSegLib.jobs.queue" in loaded
     assert not loaded & {"torch", "monai", "numpy", "pydantic", "slicer", "qt", "vtk", "ctk", "PySide6"}
     ours = {name for name in loaded if name.startswith("TransformerSegLib.") and ".jobs" not in name}
-    assert ours == {"TransformerSegLib.errors", "TransformerSegLib.inference", "TransformerSegLib.inference.progress"}
+    engine = "TransformerSegLib.inference"
+    assert ours == {"TransformerSegLib.errors", engine, f"{engine}.progress", f"{engine}.parts"}
 
 
 @pytest.mark.parametrize("how", ["while it runs", "while idle", "closed"])

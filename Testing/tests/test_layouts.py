@@ -143,6 +143,28 @@ def test_the_ratio_of_a_perceptron_gives_its_layers_back(layers: list[tuple[int,
     assert [int(features * ratio(layers)) for features, _ in layers] == [hidden for _, hidden in layers]
 
 
+@pytest.mark.parametrize(("architecture", "arguments"), [("UNETR", UNETR), ("SwinUNETR", SWIN)])
+def test_a_network_of_monai_for_slices_is_refused_as_one(architecture: str, arguments: dict[str, object]):
+    volumes = shapes_of(architecture, arguments)
+    slices = {name: shape[:4] if len(shape) == 5 else shape for name, shape in volumes.items()}
+    with pytest.raises(CheckpointRejected, match=r"UNETR for slices \(spatial_dims=2\)"):
+        recognise(slices)
+
+
+@pytest.mark.parametrize(("architecture", "arguments"), [("UNETR", UNETR), ("SwinUNETR", SWIN)])
+def test_a_decoder_that_normalises_with_weights_is_refused(architecture: str, arguments: dict[str, object]):
+    batch = shapes_of(architecture, {**arguments, "norm_name": "batch"})
+    weighted = {name: shape for name, shape in batch.items() if not name.endswith(("mean", "var", "tracked"))}
+    with pytest.raises(CheckpointRejected, match="“group”"):
+        recognise(weighted)
+
+
+def test_what_leaves_no_trace_in_a_swin_unetr_is_said_to_be_assumed():
+    normalised, not_so = (shapes_of("SwinUNETR", {**SWIN, "normalize": value}) for value in (True, False))
+    assert normalised == not_so
+    assert "normalize=False" in recognise(normalised).assumed["normalize"]
+
+
 def test_a_network_that_classifies_is_refused_as_one():
     shapes = {"patch_embed.proj.weight": (96, 3, 4, 4), "layers.0.blocks.0.norm1.weight": (96,), "head.weight": (5, 9)}
     with pytest.raises(CheckpointRejected, match="looks like a network that classifies images"):

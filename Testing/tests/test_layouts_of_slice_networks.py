@@ -138,7 +138,9 @@ def test_there_are_as_many_volumes_as_the_stem_takes_where_these_are_not_three(
     architecture: str, arguments: dict[str, object], stem_channels: int
 ):
     given = {**arguments, "in_channels": stem_channels, "stem_channels": stem_channels}
-    assert_tells(recognise(shapes_of(architecture, given)), architecture, given)
+    found = recognise(shapes_of(architecture, given))
+    assert "in_channels" not in found.assumed
+    assert_tells(found, architecture, given)
 
 
 def test_the_image_size_of_a_swin_unet_is_asked_for_where_nothing_tells_it():

@@ -19,8 +19,8 @@ from host import Host
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-SHIPPED_WITH_SLICER = {"numpy", "pydicom", "SimpleITK"}
-FOR_FILES_AND_COMMANDS = {"nibabel", "rich", "typer"}
+SHIPPED_WITH_SLICER = {"numpy", "pydicom", "requests", "SimpleITK"}
+FOR_FILES_AND_COMMANDS = {"nibabel", "platformdirs", "rich", "typer"}
 
 
 @pytest.fixture

@@ -113,7 +113,7 @@ def test_a_dropped_checkpoint_is_told_how_to_become_a_model(user, tmp_path):
     assert user.drop(checkpoint)
     user.wait_for_models()
 
-    assert "transformerseg import epoch_150.pth --labels labels.json" in user.reads("changeLabel").replace("\u200b", "")
+    assert "transformerseg import epoch_150.pth --labels labels.json" in user.ui.changeLabel.text
     assert user.models() == [HIPPOCAMPUS]
 
 

@@ -21,7 +21,7 @@ from TransformerSegLib.bundles.copying import OnBytes
 from TransformerSegLib.bundles.digests import digests
 from TransformerSegLib.bundles.partial_file import PartialFile, Version
 from TransformerSegLib.bundles.patience import USUAL_PATIENCE, Patience
-from TransformerSegLib.bundles.server_answer import Answer, Broken, Unreachable, answer
+from TransformerSegLib.bundles.server_answer import Answer, Broken, Unreachable, answer, number
 from TransformerSegLib.errors import DownloadFailed
 from TransformerSegLib.networks.file_text import quoted
 
@@ -183,7 +183,7 @@ class _Download:
         """The rest of the file comes."""
         self._check_kind(given)
         place = CONTENT_RANGE.fullmatch(given.headers.get("Content-Range", ""))
-        total = int(place["total"]) if place and place["total"].isdecimal() else version.total
+        total = (number(place["total"]) if place else None) or version.total
         there = version.etag, version.last_modified, version.total
         told = given.headers.get("ETag"), given.headers.get("Last-Modified"), total
         same = all(new == old for new, old in zip(told, there, strict=True) if new and old)
@@ -234,8 +234,8 @@ class _Download:
 
     def _refuse(self, given: Answer, status: int) -> None:
         if status in PASSING:
-            after = given.headers.get("Retry-After", "")
-            raise Broken(f"the server says {_spoken(status)}", pause=float(after) if after.isdecimal() else 0.0)
+            after = number(given.headers.get("Retry-After", ""))
+            raise Broken(f"the server says {_spoken(status)}", pause=float(after or 0))
         raise self._failed(f"The server says {_spoken(status)}")
 
     def _pause(self, seconds: float) -> None:

@@ -29,6 +29,11 @@ def place_of(library: Path, model: PublishedModel) -> Path:
     return library / DOWNLOADS / model.name / name
 
 
+def draft_of(library: Path, name: str) -> Path:
+    """Where a model's bundle is made: on the library's disk, in what the lock on the download guards."""
+    return library / DOWNLOADS / name / "draft"
+
+
 def fetch(
     library: Path,
     model: PublishedModel,
@@ -50,14 +55,14 @@ def fetch(
     return download(wanted, place_of(library, model), on_bytes, raise_if_cancelled, patience)
 
 
-def bundle_of(library: Path, model: PublishedModel, fetched: Fetched, draft: Path, raise_if_cancelled) -> Path:
-    """Make the bundle of what was fetched, in the folder ``draft``; what was fetched stays where it is.
+def bundle_of(library: Path, model: PublishedModel, fetched: Fetched, raise_if_cancelled: Callable[[], None]) -> Path:
+    """Make the bundle of what was fetched, in a folder of its name in ``draft_of``; what was fetched stays.
 
     Raises:
         BundleRejected: it is an archive that is damaged, unsafe, or without the weights.
         OSError: it cannot be written.
     """
-    folder, place = draft / model.name, place_of(library, model)
+    folder, place = draft_of(library, model.name) / model.name, place_of(library, model)
     write_published_bundle(folder, model)
     target = folder / model.weights.file
     target.parent.mkdir()

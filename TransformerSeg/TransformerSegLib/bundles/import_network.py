@@ -40,7 +40,9 @@ class Question:
 
 QUESTIONS = {
     "num_heads": Question("the number of attention heads", "--heads N", "The number stands in the training's settings"),
-    "img_size": Question("the image size", "--image-size X,Y,Z", "Voxels of the images that the network was built for"),
+    "img_size": Question(
+        "the image size", "--image-size X[,Y,Z]", "Voxels of the images that the network was built for"
+    ),
     "window_size": Question("the attention's window", "--window-size X,Y,Z", "Its sides in voxels"),
     MERGING: Question(
         "the order of patch merging",

@@ -45,6 +45,7 @@ ARGUMENTS_TOLD = {
     "img_size": "The image size",
     "num_heads": "The number of attention heads",
     "in_channels": "The number of input volumes",
+    "normalize": "The normalisation of the encoder's features",
 }
 """Arguments that may be assumed, in words."""
 

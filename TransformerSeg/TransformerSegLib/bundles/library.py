@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from TransformerSegLib.bundles.copying import Meter, OnBytes
 from TransformerSegLib.bundles.download import not_written
-from TransformerSegLib.bundles.fetching import DOWNLOADS, MARK, bundle_of, fetch, place_of
+from TransformerSegLib.bundles.fetching import DOWNLOADS, MARK, bundle_of, draft_of, fetch, place_of
 from TransformerSegLib.bundles.file_lock import is_locked, locked
 from TransformerSegLib.bundles.layout import (
     CONFIGURATION,
@@ -40,7 +40,7 @@ from TransformerSegLib.bundles.published import PublishedModel, published_models
 from TransformerSegLib.bundles.recorded_hashes import record_hashes
 from TransformerSegLib.bundles.sources import Source, open_source
 from TransformerSegLib.bundles.summary import ModelSummary, published_summary, read_summary
-from TransformerSegLib.errors import BundleRejected, CatalogueDamaged
+from TransformerSegLib.errors import BundleRejected, Cancelled, CatalogueDamaged
 from TransformerSegLib.networks.file_text import quoted
 from TransformerSegLib.resources import resources_folder
 
@@ -189,9 +189,10 @@ class ModelLibrary:
 
         try:
             with locked(self._download_lock(name), wait):
-                if name in self._own():
-                    return self._summary(self._own()[name])
-                return self._fetch(model, on_bytes, raise_if_cancelled, patience)
+                if not self._is_there(name):
+                    self._fetch(model, on_bytes, raise_if_cancelled, patience)
+                _clear(self.folder / DOWNLOADS / name)
+                return self._summary(self._own()[name])
         except OSError as error:
             raise not_written(self.folder / name, error) from None
 
@@ -269,8 +270,8 @@ class ModelLibrary:
             if (folder / MARK).is_file():
                 self.remove(name)
         for left in self._unfinished():
-            if not is_locked(left / DOWNLOAD_LOCK):
-                shutil.rmtree(left, ignore_errors=True)
+            with suppress(Cancelled), locked(left / DOWNLOAD_LOCK, _give_up):
+                _clear(left)
         return max(before - self.bytes_on_disk(), 0)
 
     def move_to(
@@ -328,10 +329,16 @@ class ModelLibrary:
         summary = read_summary(folder, imported=not downloaded)
         if not downloaded:
             return summary
-        address = ""
+        summary = replace(summary, downloadable=True)
         with suppress(CatalogueDamaged, KeyError):
-            address = published_models(self.catalogue)[folder.name].weights.address
-        return replace(summary, downloadable=True, source=address)
+            model = published_models(self.catalogue)[folder.name]
+            return replace(
+                summary,
+                source=model.weights.address,
+                licence_address=model.licence_address,
+                data_terms=model.data_terms,
+            )
+        return summary
 
     def _to_be_downloaded(self) -> list[ModelSummary]:
         try:
@@ -348,22 +355,32 @@ class ModelLibrary:
     def _unfinished(self) -> list[Path]:
         return [path for path in (self.folder / DOWNLOADS).glob("*") if path.is_dir()]
 
+    def _is_there(self, name: str) -> bool:
+        """Whether a model need not be fetched; what is left of a downloaded one that lost files is deleted."""
+        if name not in self._own():
+            return False
+        summary = self._summary(self._own()[name])
+        if summary.imported or not summary.fault:
+            return True
+        self.remove(name)
+        return False
+
     def _fetch(
         self, model: PublishedModel, on_bytes: OnBytes, raise_if_cancelled: Callable[[], None], patience: Patience
-    ) -> ModelSummary:
+    ) -> None:
         fetched = fetch(self.folder, model, on_bytes, raise_if_cancelled, patience)
-        place = place_of(self.folder, model)
-        with self._draft() as draft:
-            try:
-                folder = bundle_of(self.folder, model, fetched, draft, raise_if_cancelled)
-                _check(folder)
-            except BundleRejected:
-                place.unlink()  # else it would not be fetched anew
-                raise
+        draft = draft_of(self.folder, model.name)
+        shutil.rmtree(draft, ignore_errors=True)  # of a process that was killed
+        try:
+            folder = bundle_of(self.folder, model, fetched, raise_if_cancelled)
+            _check(folder)
             record_hashes(self.folder, {model.weights.address: fetched.hashes["sha256"]})
             os.rename(folder, self.folder / model.name)
-        place.unlink()
-        return self._summary(self.folder / model.name)
+        except BundleRejected:
+            place_of(self.folder, model).unlink()  # else it would not be fetched anew
+            raise
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
 
     @contextmanager
     def _draft(self) -> Iterator[Path]:
@@ -389,6 +406,24 @@ class ModelLibrary:
         target = self.folder / next(name for name in names if name.casefold() not in taken)
         os.rename(folder, target)
         return read_summary(target, imported=True)
+
+
+def _give_up() -> None:
+    """For those who do not wait for a lock.
+
+    Raises:
+        Cancelled: always.
+    """
+    raise Cancelled
+
+
+def _clear(download: Path) -> None:
+    """Delete all that a download left in its folder, but for the lock, which whoever calls this holds."""
+    for left in download.iterdir():
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        elif left.name != DOWNLOAD_LOCK:
+            left.unlink()
 
 
 def _require_checks() -> None:

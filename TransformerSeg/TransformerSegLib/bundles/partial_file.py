@@ -75,6 +75,7 @@ class PartialFile:
         """Throw away what is there, and note what comes now. At no moment are there bytes with another's note."""
         self.delete()
         write_json(self._note, asdict(version))
+        self.path.touch()
 
     def add(self, data: bytes) -> None:
         """Append bytes; they are in the system's hands when this returns."""

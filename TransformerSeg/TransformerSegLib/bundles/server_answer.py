@@ -12,10 +12,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.client import BadStatusLine
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from TransformerSegLib import __version__
+from TransformerSegLib.bundles.fields import plain
 from TransformerSegLib.bundles.patience import Patience
 
 if TYPE_CHECKING:
@@ -29,6 +31,12 @@ BLOCKS_AHEAD = 64
 
 ASKED_EVERY_SECONDS = 0.1
 """How often is asked whether to stop."""
+
+REASON_CHARACTERS = 120
+"""How much of an error is repeated: part of it may be what the server sent."""
+
+NUMBER_DIGITS = 18
+"""A number of bytes has no more."""
 
 
 class Broken(Exception):
@@ -66,8 +74,7 @@ class Answer:
 
     def length(self) -> int | None:
         """Of its content, in bytes, as announced; None where that is not known."""
-        announced = self.headers.get("Content-Length", "")
-        return int(announced) if announced.isdecimal() else None
+        return number(self.headers.get("Content-Length", ""))
 
     @property
     def end_is_sure(self) -> bool:
@@ -168,11 +175,19 @@ class _Reading(threading.Thread):
         return False
 
 
+def number(text: str) -> int | None:
+    """Of bytes, as a header has it; None where it is no such number."""
+    return int(text) if text.isdecimal() and len(text) <= NUMBER_DIGITS else None
+
+
 def _reason(error: BaseException) -> str:
     """The innermost cause, in few words."""
     while inner := _cause(error):
         error = inner
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    if isinstance(error, BadStatusLine):
+        return "what answers there is no web server"
+    words = str(plain(getattr(error, "strerror", None) or str(error)))
+    return words[:REASON_CHARACTERS] or type(error).__name__
 
 
 def _cause(error: BaseException) -> BaseException | None:

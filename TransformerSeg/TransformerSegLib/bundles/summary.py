@@ -31,6 +31,8 @@ class ModelSummary:
         bytes: of its weights file; about that, where it is to be downloaded; 0 where it is missing.
         on_disk: its weights are there.
         licence: as its card has it; may be empty.
+        licence_address: of its text; may be empty.
+        data_terms: of the data that it was trained on, a sentence or two; may be empty.
         restricted: the licence is to be acknowledged before the first run.
         folder: where it lies.
         description: a sentence or two; may be empty.
@@ -50,6 +52,8 @@ class ModelSummary:
     bytes: int = 0
     on_disk: bool = False
     licence: str = ""
+    licence_address: str = ""
+    data_terms: str = ""
     restricted: bool = False
     description: str = ""
     imported: bool = False
@@ -88,6 +92,8 @@ def published_summary(model: PublishedModel, folder: Path) -> ModelSummary:
         inputs=_names(card.get("inputs")),
         bytes=model.weights.expected_bytes,
         licence=model.licence,
+        licence_address=model.licence_address,
+        data_terms=model.data_terms,
         restricted=model.restricting,
         description=_first_text(card.get("description")),
         downloadable=True,

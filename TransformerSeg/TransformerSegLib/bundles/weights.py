@@ -30,8 +30,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "network", "net", "module")
 """Keys under which training scripts put the tensors, beside epochs and optimizers; the first that is there is taken."""
 
-PREFIXES = ("module.", "backbone.", "swin_unet.", "model.", "network.", "net.")
-"""What training on several devices, and classes around the network, put before every name."""
+PREFIXES = ("module.", "_orig_mod.", "backbone.", "swin_unet.", "model.", "network.", "net.")
+"""What training on several devices, compiling, and classes around the network, put before every name."""
 
 MAXIMUM_WRAPPERS = 3
 """Most wrappers around each other."""
@@ -308,5 +308,5 @@ def _rejected(path: Path, fault: str) -> BundleRejected:
     return BundleRejected(
         f"The weights “{path.name}” cannot be used ({fault})",
         why="the network can work with complete and matching weights only",
-        remedy="Fetch the bundle again, or ask the model's makers for weights in safetensors format",
+        remedy="Fetch the file again, or ask the model's makers for its state_dict alone, or in safetensors format",
     )

@@ -34,7 +34,7 @@ def check_identities(volumes: Sequence[Volume]) -> None:
 
     Raises:
         OtherPatient: two volumes have different Patient IDs.
-        SameVolumeTwice: two volumes are equal, voxel by voxel, and lie at the same place.
+        SameVolumeTwice: see ``check_different``.
     """
     for one, other in combinations(volumes, 2):
         if _differ(one.origin.patient_id, other.origin.patient_id):
@@ -43,6 +43,19 @@ def check_identities(volumes: Sequence[Volume]) -> None:
                 why="their DICOM files have different Patient IDs, and all inputs have to show the same patient",
                 remedy="Give images of one patient",
             )
+    check_different(volumes)
+
+
+def check_different(volumes: Sequence[Volume]) -> None:
+    """Refuse one image that is given as several.
+
+    A copy that was turned, cropped or padded is found once it is brought onto the grid of the others
+    (``bring_together``).
+
+    Raises:
+        SameVolumeTwice: two volumes are equal, voxel by voxel, and lie at the same place.
+    """
+    for one, other in combinations(volumes, 2):
         if _are_the_same(one, other):
             raise given_twice(one.name)
 
@@ -57,16 +70,15 @@ def given_twice(name: str) -> SameVolumeTwice:
 
 
 def frame_of_reference_findings(volumes: Sequence[Volume]) -> list[FrameOfReferenceMismatch]:
-    """At most one finding: the first volume whose coordinates are not those of the first one, as DICOM has it.
+    """At most one finding: two volumes whose coordinates are not the same, as DICOM has it.
 
     (Soft, unlike another patient: a registered image lies in the other's frame, and often keeps its old UID.)
     """
-    first, *others = volumes
-    for other in others:
-        if _differ(first.origin.frame_of_reference, other.origin.frame_of_reference):
+    for one, other in combinations(volumes, 2):
+        if _differ(one.origin.frame_of_reference, other.origin.frame_of_reference):
             return [
                 FrameOfReferenceMismatch(
-                    f"“{first.name}” and “{other.name}” have different frames of reference",
+                    f"“{one.name}” and “{other.name}” have different frames of reference",
                     why="the patient may have moved between them, and their coordinates need not agree",
                     remedy="Register one to the other in Slicer; if that was done (a registered image may keep its old "
                     f"frame of reference), {ACCEPT} to segment them",

@@ -27,6 +27,9 @@ LEAST_COVERED = 0.5
 LARGEST_SPACING_RATIO = 10.0
 """Thick slices beside thin ones reach a ratio of 7 (0.9 mm and 6.5 mm); past 10 a unit is wrong, or a scout came in."""
 
+NEARLY_ALL_COVERED = 0.95
+"""Of what the first volume shows; where another one covers less, that is told with the result."""
+
 _SAMPLES_PER_AXIS = 32
 
 
@@ -60,6 +63,17 @@ def check_grids(volumes: Sequence[Volume]) -> None:
         if not _on_same_grid(first, other):
             _check_spacings(first, other)
             _check_overlap(first, other)
+
+
+def gaps_in_words(volumes: Sequence[Volume]) -> list[str]:
+    """A sentence on each volume that covers much of what the first shows, and yet not nearly all of it."""
+    first, *others = volumes
+    shares = [1.0 if _on_same_grid(first, other) else _covered(first, other) for other in others]
+    return [
+        f"“{other.name}” covers only {share:.0%} of what “{first.name}” shows: beyond it, do not rely on the result."
+        for other, share in zip(others, shares, strict=True)
+        if share < NEARLY_ALL_COVERED
+    ]
 
 
 def _brought_onto(first: Volume, other: Volume) -> Volume:
@@ -126,19 +140,27 @@ def _check_spacings(first: Volume, other: Volume) -> None:
 
 
 def _check_overlap(first: Volume, other: Volume) -> None:
-    """Looks at about 30,000 voxels of the first volume, and of them at those brighter than their mean: the patient."""
-    steps = [max(1, count // _SAMPLES_PER_AXIS) for count in first.array.shape]
-    sample = first.array[tuple(slice(step // 2, None, step) for step in steps)]
-    bright = np.argwhere(sample >= sample.mean()) * steps + [step // 2 for step in steps]
-    to_other = (np.linalg.inv(other.affine) @ first.affine)[:3]
-    indices = bright @ to_other[:, :3].T + to_other[:, 3]
-    covered = ((indices >= -0.5) & (indices <= np.array(other.array.shape) - 0.5)).all(axis=1).mean()
+    covered = _covered(first, other)
     if covered < LEAST_COVERED:
         raise GridMismatch(
             f"“{other.name}” covers only {covered:.0%} of what “{first.name}” shows",
             why="the inputs have to show the same part of the same patient",
             remedy="Check that both are of the same examination; if so, register or crop them in Slicer",
         )
+
+
+def _covered(first: Volume, other: Volume) -> float:
+    """The share of the patient, as the first volume shows it, that lies within the other.
+
+    Looks at about 30,000 voxels of the first volume, and of them at those as bright as their mean: the patient.
+    """
+    steps = [max(1, count // _SAMPLES_PER_AXIS) for count in first.array.shape]
+    sample = first.array[tuple(slice(step // 2, None, step) for step in steps)]
+    bright = np.argwhere(sample >= sample.mean()) * steps + [step // 2 for step in steps]
+    to_other = (np.linalg.inv(other.affine) @ first.affine)[:3]
+    indices = bright @ to_other[:, :3].T + to_other[:, 3]
+    within = ((indices >= -0.5) & (indices <= np.array(other.array.shape) - 0.5)).all(axis=1)
+    return float(within.mean())
 
 
 def _interpolated(first: Volume, other: Volume) -> np.ndarray:

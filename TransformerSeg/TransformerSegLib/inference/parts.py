@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import TYPE_CHECKING
 
-from TransformerSegLib.bundles.plan import SlicePlan, WindowPlan
+if TYPE_CHECKING:
+    from TransformerSegLib.bundles.plan import SlicePlan, WindowPlan
+
+SLICE_AXES = 2
+"""Along which a slice has a size; a window has three."""
 
 
 class Part(Enum):
@@ -15,7 +20,7 @@ class Part(Enum):
 
     @staticmethod
     def of(plan: WindowPlan | SlicePlan) -> Part:
-        return Part.SLICE if isinstance(plan, SlicePlan) else Part.WINDOW
+        return Part.SLICE if len(plan.size) == SLICE_AXES else Part.WINDOW
 
     @property
     def plural(self) -> str:

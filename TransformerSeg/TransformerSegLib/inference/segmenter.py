@@ -18,7 +18,11 @@ from TransformerSegLib.bundles.bundle import Bundle
 from TransformerSegLib.bundles.card import Card
 from TransformerSegLib.bundles.plan import SlicePlan
 from TransformerSegLib.errors import FieldOfViewMismatch, InputMismatch
-from TransformerSegLib.inference.belonging import check_together, frame_of_reference_findings
+from TransformerSegLib.inference.belonging import (
+    check_different,
+    check_together,
+    frame_of_reference_findings,
+)
 from TransformerSegLib.inference.checks import (
     check_against_card,
     check_number_of_inputs,
@@ -27,7 +31,7 @@ from TransformerSegLib.inference.checks import (
 )
 from TransformerSegLib.inference.devices import AUTO, CPU, choose_device
 from TransformerSegLib.inference.discretising import Discretiser, discretiser, voxels_of_labels
-from TransformerSegLib.inference.grids import bring_together
+from TransformerSegLib.inference.grids import bring_together, check_grids, gaps_in_words
 from TransformerSegLib.inference.memory import Estimate, estimate, fitting
 from TransformerSegLib.inference.network_run import ScoreBlock
 from TransformerSegLib.inference.parts import Part
@@ -133,6 +137,8 @@ class Segmenter:
     def _segmented(self, volumes: Sequence[Volume], run: _Run) -> Segmentation:
         inputs, crop, mismatches = self._inputs(volumes, run.cancel)
         run.tell(Stage.LOAD, 0, 1)
+        for gap in gaps_in_words((inputs[0], *volumes[1:])):
+            run.note(Stage.LOAD, gap)
         placement = self._placement(inputs[0], run)
         network = self._network.loaded()
         run.cancel.raise_if_cancelled()
@@ -153,10 +159,13 @@ class Segmenter:
         cancel.raise_if_cancelled()
         check_together(volumes)
         together = bring_together(volumes)
+        check_different(together)
         cancel.raise_if_cancelled()
         crop = self.options.region.crop(together[0]) if self.options.region else None
         if crop is not None:
-            together = tuple(crop.cut(volume) for volume in together)
+            first = crop.cut(together[0])
+            check_grids((first, *volumes[1:]))
+            together = (first, *map(crop.cut, together[1:]))
         mismatches = _mismatches(volumes, together, card)
         if not self.options.accept_mismatch:
             raise_mismatches(mismatches)

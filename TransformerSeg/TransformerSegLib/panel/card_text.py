@@ -33,7 +33,7 @@ def card_text(summary: ModelSummary, bundle: Bundle | None, recorded_sha256: str
         *(_made(bundle) if bundle else []),
         _measured(card) if card and card.dice else _part(_("Dice"), summary.dice or _("not stated")),
         _bullets(_("Limits"), card.limits) if card else "",
-        _part(_("Licence"), summary.licence or _("not stated")),
+        _part(_("Licence"), _licence(summary)),
         _bullets(_("References"), card.references) if card else "",
         _part(_("Version"), card.version) if card else "",
         _part(_("Size"), size if summary.on_disk else _("about {size}").format(size=size)),
@@ -42,6 +42,11 @@ def card_text(summary: ModelSummary, bundle: Bundle | None, recorded_sha256: str
         f"<p><i>{escaped(card.intended_use if card else _('For research use, not for diagnosis.'))}</i></p>",
     ]
     return "".join(parts)
+
+
+def _licence(summary: ModelSummary) -> str:
+    title = " ".join(part for part in (summary.licence, summary.licence_address) if part)
+    return "\n".join(part for part in (title or _("not stated"), summary.data_terms) if part)
 
 
 def _made(bundle: Bundle) -> list[str]:

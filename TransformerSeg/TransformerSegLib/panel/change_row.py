@@ -12,7 +12,7 @@ from TransformerSegLib.inference.data_size import data_size
 from TransformerSegLib.jobs.job import JobState
 from TransformerSegLib.panel.library_work import Change, Kind
 from TransformerSegLib.panel.loading import load_section
-from TransformerSegLib.panel.phrases import GOOD, breakable, escaped, explained, sign
+from TransformerSegLib.panel.phrases import BAD, GOOD, breakable, escaped, explained, sign, what_why_remedy
 
 BAR_STEPS = 1000
 """Of the bar: bytes would not fit into Qt's whole numbers."""
@@ -67,7 +67,7 @@ def is_worth_reading(change: Change) -> bool:
 def _words(change: Change) -> str:
     match change.state:
         case JobState.FAILED:
-            return explained(change.error)
+            return _failed(change)
         case JobState.DONE:
             return f"{sign(GOOD)} {breakable(escaped(_done(change)))}"
         case JobState.QUEUED:
@@ -91,10 +91,18 @@ def _title(change: Change) -> str:
     return titles[change.kind].format(subject=change.subject)
 
 
+def _failed(change: Change) -> str:
+    """Of a download with its subject: another model may be selected by then, and a server's answer names none."""
+    if change.kind is not Kind.DOWNLOAD:
+        return explained(change.error)
+    title = _("“{subject}” was not downloaded").format(subject=change.subject)
+    return f"{sign(BAD)} {breakable(escaped(title))}<br>{what_why_remedy(change.error)}"
+
+
 def _done(change: Change) -> str:
     match change.kind:
         case Kind.EXPORT:
-            return _("“{subject}” is packed").format(subject=change.subject)
+            return _("“{subject}” is packed into {file}").format(subject=change.subject, file=change.result.name)
         case Kind.MOVE:
             return _("The models are in {subject} now").format(subject=change.subject)
         case Kind.EMPTY:

@@ -39,6 +39,7 @@ class InputSection:
         self.widget, self._ui = load_section("Input")
         self._on_inputs = on_inputs
         self._selectors: dict[str, slicer.qMRMLNodeComboBox] = {}
+        self._rows: qt.QWidget | None = None  # in which they are
         self._filling = False
         self._ui.confirmBox.connect("clicked(bool)", lambda checked: on_confirm())
         self._ui.placeBoxButton.connect("clicked(bool)", lambda checked: on_place_box())
@@ -62,12 +63,16 @@ class InputSection:
         """A selector for each channel of the model; those that are there already stay."""
         if tuple(names) == tuple(self._selectors):
             return
-        layout = self._ui.channelsLayout
-        while layout.rowCount():
-            layout.removeRow(0)
+        self._let_go_of_rows()
+        self._rows = qt.QWidget()
+        layout = qt.QFormLayout(self._rows)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.fieldGrowthPolicy = qt.QFormLayout.AllNonFixedFieldsGrow
+        layout.rowWrapPolicy = qt.QFormLayout.WrapLongRows
         self._selectors = {name: self._selector(name) for name in names}
         for name, selector in self._selectors.items():
             layout.addRow(f"{name if len(names) > 1 else _('Volume')}:", selector)
+        self._ui.channelsLayout.addWidget(self._rows)
 
     def show_nodes(self, nodes: Mapping[str, slicer.vtkMRMLScalarVolumeNode | None]) -> None:
         """Select these volumes, without telling anybody."""
@@ -135,6 +140,16 @@ class InputSection:
             self._ui.frameLabel.text = _("Frame {number} of {count}").format(
                 number=frames.current + 1, count=frames.count
             )
+
+    def _let_go_of_rows(self) -> None:
+        """Not at once: it may be one of these selectors that is telling of its node at this moment, as it does when the
+        scene is closed."""
+        for selector in self._selectors.values():
+            selector.blockSignals(True)
+        if self._rows is not None:
+            self._rows.hide()
+            self._ui.channelsLayout.removeWidget(self._rows)
+            self._rows.deleteLater()
 
     def _selector(self, name: str) -> slicer.qMRMLNodeComboBox:
         selector = slicer.qMRMLNodeComboBox()

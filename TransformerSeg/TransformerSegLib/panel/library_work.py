@@ -56,8 +56,8 @@ class Change:
         model: the name of the model in the library; "" where it has none yet, or it is about all of them.
         transfer: how far it is.
         state: where it stands.
-        result: what came of it, DONE: the model that came in, or how many bytes are free now; None where there is
-            nothing to tell.
+        result: what came of it, DONE: the model that came in, the file that was written, or how many bytes are free
+            now; None where there is nothing to tell.
         error: why it FAILED: always fit to be shown.
     """
 
@@ -66,7 +66,7 @@ class Change:
     model: str = ""
     transfer: Transfer = field(default_factory=Transfer)
     state: JobState = JobState.QUEUED
-    result: ModelSummary | int | None = None
+    result: ModelSummary | Path | int | None = None
     error: TransformerSegError | None = None
     do: Do | None = field(default=None, repr=False)
     told_at: float = field(default=0.0, repr=False)
@@ -124,8 +124,12 @@ class LibraryWork:
 
     def export(self, model: ModelSummary, path: Path, on_change: OnChange) -> Change:
         """Pack a model into a zip archive, in the place of one that is there."""
-        do = partial(self.models.export, model.name, path, overwrite=True)
-        return self._start(Change(Kind.EXPORT, model.title, model.name, do=do), on_change)
+
+        def export(on_bytes: OnBytes, raise_if_cancelled: Callable[[], None]) -> Path:
+            self.models.export(model.name, path, on_bytes, raise_if_cancelled, overwrite=True)
+            return path
+
+        return self._start(Change(Kind.EXPORT, model.title, model.name, do=export), on_change)
 
     def remove(self, model: ModelSummary, on_change: OnChange) -> Change:
         """Delete a model from this computer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -135,9 +136,7 @@ class ModelSection:
         self._ui.licenceBox.visible = usable and summary.restricted
         if summary is not None:
             self._ui.modelLabel.text = _details(summary)
-            self._ui.licenceLabel.text = _("<b>This model's licence restricts its use:</b> {licence}").format(
-                licence=escaped(summary.licence)
-            )
+            self._ui.licenceLabel.text = _licence(summary)
             self._ui.licenceCheckBox.checked = self._licences.accepted(summary)
         self._show_download()
         self._show_card()
@@ -310,6 +309,15 @@ def _is_offered(path: Path) -> bool:
 def _is_removable(summary: ModelSummary) -> bool:
     """Imported and downloaded models may go; embedded ones are part of the extension."""
     return summary.imported or (summary.downloadable and summary.on_disk)
+
+
+def _licence(summary: ModelSummary) -> str:
+    """With a link to its text, where the list of published models, which ships with the library, names its address."""
+    words = _("<b>This model's licence restricts its use:</b> {licence}").format(licence=escaped(summary.licence))
+    if not summary.licence_address:
+        return words
+    address = html.escape(summary.licence_address)
+    return f'{words}<br><a href="{address}">{_("Read it in your browser")}</a>'
 
 
 def _details(summary: ModelSummary) -> str:

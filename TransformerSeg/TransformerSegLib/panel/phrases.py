@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable
 
 from slicer.i18n import tr as _
@@ -14,6 +15,9 @@ GOOD, DOUBTFUL, BAD = "✓", "!", "✗"
 
 # Readable on Slicer's light and on its dark theme.
 _COLORS = {GOOD: "#2f9e44", DOUBTFUL: "#d9820f", BAD: "#e03131"}
+
+_LONG_WORD = 40
+"""Characters; about a line of the panel."""
 
 _MINUTE = 60
 _HOUR = 60 * _MINUTE
@@ -49,8 +53,9 @@ def counted_parts(number: int, part: Part) -> str:
 
 
 def breakable(text: str) -> str:
-    """With places in it where a line may break: a path or an address has no spaces."""
-    return text.replace("/", "/\u200b").replace("\\", "\\\u200b").replace("_", "_\u200b")
+    """With places where a line may break in words that would not fit on one: a path or an address has no spaces. (Not
+    in shorter ones: who copies a command, copies these places too.)"""
+    return re.sub(rf"\S{{{_LONG_WORD},}}", lambda word: re.sub(r"([/\\_])", "\\1\u200b", word[0]), text)
 
 
 def listed(names: Iterable[str], most: int = 3) -> str:
@@ -68,10 +73,8 @@ def explained(error: TransformerSegError) -> str:
 
 def what_why_remedy(error: TransformerSegError) -> str:
     """An error as rich text."""
-    return (
-        f"<b>{escaped(sentence(error.what))}</b><br>"
-        f"{escaped(sentence(error.why))}<br>→ {escaped(sentence(error.remedy))}"
-    )
+    what, why, remedy = (breakable(escaped(sentence(text))) for text in (error.what, error.why, error.remedy))
+    return f"<b>{what}</b><br>{why}<br>→ {remedy}"
 
 
 def sentence(text: str) -> str:

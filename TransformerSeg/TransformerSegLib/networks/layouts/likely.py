@@ -26,7 +26,7 @@ class Likely:
     """One argument of a network.
 
     Attributes:
-        reason: why ``value`` is likely; where there is none, what is known of it.
+        reason: why ``value`` is likely, empty where it is certain; where there is no value, what is known of it.
         value: None where the argument has to be asked for.
     """
 
@@ -54,7 +54,7 @@ def volumes(stem_channels: int) -> Likely:
     are a photograph's colours."""
     if stem_channels == COLOURS:
         return Likely(f"the official trainers give one volume, repeated to {COLOURS} channels", 1)
-    return Likely(f"the first convolution takes {stem_channels}", stem_channels)
+    return Likely("", stem_channels)
 
 
 def recognised_with(
@@ -71,14 +71,14 @@ def recognised_with(
         arguments: that are certain.
         likely: what is known of the others.
     """
-    assumed = {name: argument for name, argument in likely.items() if argument.value is not None}
+    given = {name: argument for name, argument in likely.items() if argument.value is not None}
     asked_for = {name: argument for name, argument in likely.items() if argument.value is None}
     return Recognised(
         architecture,
         layout,
-        {**arguments, **{name: argument.value for name, argument in assumed.items()}},
+        {**arguments, **{name: argument.value for name, argument in given.items()}},
         open=tuple(asked_for),
-        assumed={name: argument.reason for name, argument in assumed.items()},
+        assumed={name: argument.reason for name, argument in given.items() if argument.reason},
         ignored=ignored or {},
         hints={name: argument.reason for name, argument in asked_for.items()},
     )

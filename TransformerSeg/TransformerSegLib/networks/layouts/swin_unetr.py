@@ -1,7 +1,7 @@
 """Checkpoints of MONAI's Swin UNETR, version 1 and 2, and of its self-supervised encoder.
 
-All sizes can be told; the order in which the patches are merged cannot: MONAI changed it in 1.5 under the same names
-and shapes.
+All sizes can be told. The order in which the patches are merged cannot: MONAI changed it in 1.5 under the same names
+and shapes. Nor can ``normalize``, which no published network switches off.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import math
 import re
 
 from TransformerSegLib.networks.layouts.counting import blocks, ratio, unused_shortcuts
+from TransformerSegLib.networks.layouts.monai_decoder import LAST, ends_in_volumes, norm_name
 from TransformerSegLib.networks.layouts.recognised import Recognised, Shapes
 
 STAGES = range(4)
 ENCODER = "swinViT."
 PATCH = "patch_embed.proj.weight"
-LAST = "out.conv.conv.weight"
 TABLE = "attn.relative_position_bias_table"
 INDEX = "attn.relative_position_index"
 
@@ -24,13 +24,25 @@ PRETRAINING_HEAD = "pretraining head"
 FIRST_LAYER = re.compile(r"mlp\.fc([12])\.")
 """What the pretrained encoders call a perceptron's layers; MONAI calls them ``linear1`` and ``linear2``."""
 
+NORMALISED = (
+    "every published Swin UNETR has it, and it leaves no trace in a checkpoint; for one that was trained with "
+    "normalize=False, write that in network_def of configs/inference.json"
+)
+"""Why the features that go from the encoder to the decoder are taken to be normalised: that has no weights."""
+
 MAXIMUM_WINDOW = 16
 """Longest side of an attention window that is looked for, voxels."""
 
 
 def recognised(shapes: Shapes) -> Recognised | None:
-    """MONAI's Swin UNETR of three dimensions, or None."""
-    if any(name not in shapes for name in (ENCODER + PATCH, LAST, _first(0, TABLE))) or len(shapes[LAST]) != 5:
+    """MONAI's Swin UNETR, or None.
+
+    Raises:
+        CheckpointRejected: it is one for slices, or its decoder normalises in a way that is not known here.
+    """
+    if any(name not in shapes for name in (ENCODER + PATCH, _first(0, TABLE))):
+        return None
+    if not ends_in_volumes(shapes, "Swin UNETR"):
         return None
     features, in_channels = shapes[ENCODER + PATCH][:2]
     heads = tuple(shapes.get(_first(stage, TABLE), (0, 0))[1] for stage in STAGES)
@@ -49,7 +61,8 @@ def recognised(shapes: Shapes) -> Recognised | None:
         "mlp_ratio": float(ratio(perceptrons)),
         "qkv_bias": _first(0, "attn.qkv.bias") in shapes,
         "patch_norm": f"{ENCODER}patch_embed.norm.weight" in shapes,
-        "norm_name": "batch" if "encoder1.layer.norm1.running_mean" in shapes else "instance",
+        "norm_name": norm_name(shapes),
+        "normalize": True,
         "use_v2": version_2,
     }
     windows = _windows(shapes)
@@ -64,6 +77,7 @@ def recognised(shapes: Shapes) -> Recognised | None:
         f"Swin UNETR{' V2' if version_2 else ''}, MONAI",
         arguments,
         open=("downsample", *hints),
+        assumed={"normalize": NORMALISED},
         ignored=unused_shortcuts(shapes),
         hints=hints,
     )

@@ -9,24 +9,28 @@ from __future__ import annotations
 
 from TransformerSegLib.networks.layouts.counting import blocks, unused_shortcuts
 from TransformerSegLib.networks.layouts.likely import heads, image_size, recognised_with
+from TransformerSegLib.networks.layouts.monai_decoder import LAST, ends_in_volumes, norm_name
 from TransformerSegLib.networks.layouts.recognised import Recognised, Shapes
 
 POSITIONS = "vit.patch_embedding.position_embeddings"
 CONVOLUTION = "vit.patch_embedding.patch_embeddings.weight"
 PERCEPTRON = "vit.patch_embedding.patch_embeddings.1.weight"
 CLASS_TOKEN = "vit.patch_embedding.cls_token"  # noqa: S105
-LAST = "out.conv.conv.weight"
 
-NEEDED = (POSITIONS, LAST, "vit.blocks.0.mlp.linear1.weight", "encoder1.layer.conv1.conv.weight")
+NEEDED = (POSITIONS, "vit.blocks.0.mlp.linear1.weight", "encoder1.layer.conv1.conv.weight")
 
 PATCH_SIDE = 16
 """Voxels; fixed in every UNETR of MONAI."""
 
 
 def recognised(shapes: Shapes) -> Recognised | None:
-    """MONAI's UNETR of three dimensions, or None."""
+    """MONAI's UNETR, or None.
+
+    Raises:
+        CheckpointRejected: it is one for slices, or its decoder normalises in a way that is not known here.
+    """
     embedding = next((name for name in (CONVOLUTION, PERCEPTRON) if name in shapes), None)
-    if embedding is None or any(name not in shapes for name in NEEDED) or len(shapes[LAST]) != 5:
+    if embedding is None or any(name not in shapes for name in NEEDED) or not ends_in_volumes(shapes, "UNETR"):
         return None
     _, tokens, hidden = shapes[POSITIONS]
     features, in_channels = shapes["encoder1.layer.conv1.conv.weight"][:2]
@@ -37,7 +41,7 @@ def recognised(shapes: Shapes) -> Recognised | None:
         "hidden_size": hidden,
         "mlp_dim": shapes["vit.blocks.0.mlp.linear1.weight"][0],
         "proj_type": "conv" if embedding == CONVOLUTION else "perceptron",
-        "norm_name": "batch" if "encoder1.layer.norm1.running_mean" in shapes else "instance",
+        "norm_name": norm_name(shapes),
         "conv_block": "encoder2.blocks.0.1.conv1.conv.weight" in shapes,
         "res_block": "decoder5.conv_block.conv3.conv.weight" in shapes,
         "qkv_bias": "vit.blocks.0.attn.qkv.bias" in shapes,
