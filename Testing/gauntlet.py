@@ -25,7 +25,9 @@ from TransformerSegLib import cli
 from TransformerSegLib.bundles.library import ModelLibrary
 from TransformerSegLib.bundles.reading import read_bundle
 from TransformerSegLib.errors import BundleRejected
+from TransformerSegLib.networks.registry import configured
 from TransformerSegLib.resources import resources_folder
+from TransformerSegLib.training.starting import starting_weights
 
 from hostile import read_manifest
 
@@ -113,6 +115,18 @@ def converting(place: Path, labels: Path) -> Door:
     return through_import
 
 
+def starting(good: Path) -> Door:
+    """As ``transformerseg train --start`` reads what it is given."""
+    plan = read_bundle(good).plan.network
+    architecture = configured(plan.architecture, plan.arguments)
+
+    def through_start(path: Path) -> None:
+        (checkpoint,) = (path / "models").iterdir()
+        starting_weights(checkpoint, architecture)
+
+    return through_start
+
+
 def importing(library: ModelLibrary) -> Door:
     def through_the_library(path: Path) -> None:
         before = contents(library.folder)
@@ -154,7 +168,7 @@ def main(folder: Path) -> None:
         doors = {
             "archives": [library_door],
             "bundles": [library_door, through_reading, segmenting(Path(place) / "result.seg.nrrd")],
-            "checkpoints": [library_door, through_reading, import_door],
+            "checkpoints": [library_door, import_door, starting(folder / "spared" / "as-it-is")],
             "spared": [library_door, through_reading],
         }
         for door in [*doors["bundles"], import_door]:
@@ -162,7 +176,7 @@ def main(folder: Path) -> None:
         taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY_TO_SPARE,) * 2)
         said = list(answers(folder, doors, watch))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        peak = 1024 * int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
         json.dump({"answers": said, "seen": watch.seen, "peak_bytes": peak}, sys.stdout)
 
 

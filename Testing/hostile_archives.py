@@ -108,8 +108,12 @@ ARCHIVES: dict[str, tuple[str, Callable[[Path], bytes]]] = {
         lambda good: patched(zipped(good), CONFIGURATION, 24, struct.pack("<L", 99)),
     ),
     "unknown-packing": (
-        "That compression method is not supported",
+        "“configs/inference.json” is packed by another method than Deflate",
         lambda good: patched(zipped(good), CONFIGURATION, 10, b"\x61\0"),
+    ),
+    "large-dictionary": (
+        "“LICENSE” is packed by another method than Deflate",
+        lambda good: zipped(good, compression=zipfile.ZIP_LZMA),
     ),
     "cut-off": ("is no model", lambda good: zipped(good)[:-30]),
     "too-many": (

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from TransformerSegLib.bundles.layout import CONFIGURATION, LICENCE, METADATA
 
 from bundle_factory import change_json
-from hostile_pickles import archive, call, name, text, touch, under
+from hostile_pickles import archive, call, name, saved, text, touch, under
 
 SAFETENSORS = "models/model.safetensors"
 OUT = "out.conv.conv.weight"
@@ -122,6 +122,19 @@ def linked(file: str) -> Change:
     return change
 
 
+def wrong_checksum(folder: Path, canary: Path) -> None:
+    """With weights as torch writes them, and one number changed since."""
+    whole = bytearray(saved(load_file(folder / SAFETENSORS)))
+    whole[len(whole) // 2] ^= 1
+    (folder / SAFETENSORS).unlink()
+    (folder / "models" / "model.pt").write_bytes(whole)
+
+
+def pipe(file: str) -> Change:
+    """With a pipe in the place of a file: who opens it waits for ever."""
+    return lambda folder, canary: ((folder / file).unlink(), os.mkfifo(folder / file))
+
+
 def torchscript_only(folder: Path, canary: Path) -> None:
     (folder / SAFETENSORS).rename(folder / "models" / "model.ts")
 
@@ -206,6 +219,10 @@ BUNDLES: dict[str, tuple[str, Change]] = {
     "window": ("roi_size", inferer(roi_size=[10**9] * 3)),
     "million-windows": ("into 78,643,200 windows", inferer(overlap=[0.99] * 3)),
     "batch": ("“sw_batch_size” is “1000000000”", inferer(sw_batch_size=10**9)),
+    "thousand-steps": (
+        "changes a volume in 1000 steps",
+        parts(preprocessing=[{"_target_": "NormalizeIntensityd", "keys": "image"}] * 1000),
+    ),
     "fine-spacing": ("is “1e-09”", first_transform(_target_="Spacingd", keys="image", pixdim=1e-9)),
     # the card
     "no-classes": ("at least 1 item", card(classes=[])),
@@ -226,6 +243,8 @@ BUNDLES: dict[str, tuple[str, Change]] = {
     "link-to-weights": ("models/model.safetensors of “", linked(SAFETENSORS)),
     "link-to-configuration": ("configs/inference.json of “", linked(CONFIGURATION)),
     "link-to-licence": ("LICENSE of “", linked(LICENCE)),
+    "pipe-for-weights": ("“pipe-for-weights” has no weights", pipe(SAFETENSORS)),
+    "pipe-for-configuration": ("“pipe-for-configuration” has no configs/inference.json", pipe(CONFIGURATION)),
     "torchscript-only": ("as TorchScript only", torchscript_only),
     "no-weights": ("has no weights", lambda folder, canary: (folder / SAFETENSORS).unlink()),
     "no-configuration": ("has no configs/inference.json", lambda folder, canary: (folder / CONFIGURATION).unlink()),
@@ -239,6 +258,7 @@ BUNDLES: dict[str, tuple[str, Change]] = {
     "weights-unknown": ("1 unknown (“extra”)", tensors(lambda given: {**given, "extra": torch.ones(3)})),
     "weights-of-another-shape": (f"1 of another shape (“{OUT}”)", one_tensor(lambda tensor: tensor[:1])),
     "weights-of-another-network": ("1 unknown (“a”)", tensors(lambda given: {"a": torch.ones(3)})),
+    "weights-with-a-wrong-checksum": ("Bad CRC-32", wrong_checksum),
     "weights-eight-bit": ("of the unusual type F8_E4M3", one_tensor(lambda tensor: tensor.to(torch.float8_e4m3fn))),
     "safetensors-cut-off": ("damaged: Error while deserializing header: incomplete", cut_off),
     "safetensors-header-beyond-the-file": ("header is larger than", content(SAFETENSORS, struct.pack("<Q", 1 << 62))),

@@ -18,6 +18,9 @@ import numpy as np
 import torch
 
 PROTOCOL_2 = b"\x80\x02"
+DOUBLED = b"q\x00h\x00\x86"
+"""A pair of what lies on the stack with itself, which has twice as much in it."""
+
 MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2) + pickle.dumps({}, 2)
 """What an old file of torch's begins with."""
 
@@ -240,6 +243,14 @@ CHECKPOINTS: dict[str, tuple[str, Program]] = {
     # instructions without end or sense
     "deep": ("nested more than 64 deep", lambda canary: archive(PROTOCOL_2 + b"]" * 1000 + b"a" * 999 + b".")),
     "endless": ("more than 1000000 instructions", lambda canary: archive(PROTOCOL_2 + b"N0" * 600_000 + b"N.")),
+    "same-container-again-and-again": (
+        "makes something with torch.Size of “((((",
+        lambda canary: archive(under("w", call(name("torch", "Size"), b")" + DOUBLED * 60))),
+    ),
+    "deep-in-an-argument": (
+        "makes something with torch.device of “((((",
+        lambda canary: archive(under("w", call(name("torch", "device"), b")" + b"\x85" * 5_000))),
+    ),
     "long-number": ("Exceeds the limit", lambda canary: archive(PROTOCOL_2 + b"L" + b"9" * 100_000 + b"L\n.")),
     "long-number-claimed": (
         "not enough data in stream to read long4",
@@ -263,6 +274,26 @@ CHECKPOINTS: dict[str, tuple[str, Program]] = {
         lambda canary: archive(PROTOCOL_2 + b"}q\x00" + text("model") + b"h\x00s."),
     ),
     # claims
+    "long-name": (
+        "the name of a tensor in it has 7000000 characters",
+        lambda canary: archive(under("module." * 1_000_000, tensor())),
+    ),
+    "many-tensors": (
+        "holds 20001 tensors",
+        lambda canary: archive(
+            PROTOCOL_2
+            + b"}("
+            + text("w")
+            + tensor()
+            + b"q\x00"
+            + b"".join(text(str(i)) + b"h\x00" for i in range(20_000))
+            + b"u."
+        ),
+    ),
+    "fat-storage": (
+        "has 80 MB, of which its tensors are 0.0 MB",
+        lambda canary: old(under("w", tensor(numbers=20 << 20)), stored=struct.pack("<Q", 20 << 20) + bytes(80 << 20)),
+    ),
     "huge-storage": (
         "claims 8589934592 numbers of 4 bytes",
         lambda canary: archive(under("w", tensor(numbers=1 << 33))),
@@ -346,11 +377,15 @@ CHECKPOINTS: dict[str, tuple[str, Program]] = {
         lambda canary: _with_packed_storage(),
     ),
     "locked": ("is locked with a password", lambda canary: _flagged(archive(under("w", tensor())))),
-    "wrong-checksum": (
-        "Bad CRC-32",
-        lambda canary: archive(under("w", tensor()), **{"data/0": b"0123456789abcdef"}).replace(b"0123", b"9999", 1),
-    ),
     "no-pickle": ("an archive without data.pkl", lambda canary: packed({"data/0": bytes(16)})),
+    "another-pickle-in-capitals": (
+        "have the same name but for capitals",
+        lambda canary: archive(under("w", tensor()), **{"DATA.PKL": under("w", name("os", "system"))}),
+    ),
+    "exported-program": (
+        "is an exported program (.pt2)",
+        lambda canary: archive(under("w", tensor()), **{"models/model.json": b"{}"}),
+    ),
     "two-folders": (
         "do not lie as torch lays them",
         lambda canary: packed({"a/data.pkl": b"", "b/data.pkl": b""}, root=""),
@@ -369,6 +404,10 @@ CHECKPOINTS: dict[str, tuple[str, Program]] = {
     "old-file-with-other-storages": (
         "storages that it names are not those",
         lambda canary: old(under("w", tensor()), keys=pickle.dumps(["0", "1"], 2)),
+    ),
+    "old-file-with-numbered-storages": (
+        "list of storages is no list of names",
+        lambda canary: old(under("w", tensor()), keys=pickle.dumps([0], 2)),
     ),
     "pickle-of-something-else": ("is a pickle, but none that torch wrote", lambda canary: pickle.dumps({"w": 1}, 2)),
     "random-bytes": ("is damaged", lambda canary: np.random.default_rng(0).bytes(5000)),

@@ -545,7 +545,7 @@ def test_the_output_is_checked_before_the_work(tmp_path: Path, monkeypatch: pyte
     ("number", "code", "said"), [(signal.SIGINT, 130, "stopped; nothing was written."), (signal.SIGTERM, 143, "")]
 )
 def test_a_stopped_run_ends_at_once_and_leaves_no_file(number: signal.Signals, code: int, said: str, tmp_path: Path):
-    volume = save(tmp_path / "large.nii.gz", noise(96, 200, 200))
+    volume = save(tmp_path / "large.nii", noise(96, 160, 160))
     results = tmp_path / "results"
     results.mkdir()
     arguments = ["segment", volume, "--output", results / "a.seg.nrrd", "--device", "cpu", "--accept-mismatch"]

@@ -529,6 +529,10 @@ def proxy() -> Iterator[tuple[str, list[str]]]:
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
+        def do_CONNECT(self) -> None:
+            asked.append(self.path)
+            self.send_error(503)
+
         def do_GET(self) -> None:
             asked.append(self.path)
             self.send_response(200)
@@ -550,9 +554,10 @@ def proxy() -> Iterator[tuple[str, list[str]]]:
         thread.join()
 
 
-def test_the_proxy_of_the_environment_is_asked(target: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "ALL_PROXY"])
+def test_the_proxy_of_the_environment_is_asked(target: Path, monkeypatch: pytest.MonkeyPatch, variable: str):
     with proxy() as (address, asked):
-        monkeypatch.setenv("http_proxy", address)
+        monkeypatch.setenv(variable, address)
         fetch("http://models.invalid/model.pt", target)
     assert asked == ["http://models.invalid/model.pt"]
 
@@ -566,6 +571,13 @@ def test_servers_that_need_no_proxy_are_asked_directly(
         fetch(server.address, target)
     assert asked == []
     assert len(server.asked) == 1
+
+
+def test_what_is_encrypted_goes_through_a_tunnel_of_the_proxy(target: Path, monkeypatch: pytest.MonkeyPatch):
+    with proxy() as (address, asked):
+        monkeypatch.setenv("HTTPS_PROXY", address)
+        refused("https://models.invalid/model.pt", target)
+    assert asked == ["models.invalid:443"] * (len(IMPATIENT.pauses) + 1)
 
 
 # Encryption

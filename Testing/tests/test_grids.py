@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK
 
 from TransformerSegLib.errors import GridMismatch
 from TransformerSegLib.inference.grids import bring_together
+from TransformerSegLib.inference.itk_geometry import affine_of
 from TransformerSegLib.inference.reading import read_volume
 from TransformerSegLib.inference.volume import Volume
 
-from four_images import turned
+from four_images import finer, made_images, turned
 
 DATA = Path(__file__).parents[1] / "data"
 INTERIOR = (slice(3, -3),) * 3
@@ -97,6 +99,37 @@ def test_more_or_fewer_voxels_of_one_lattice_are_taken_as_they_are(head, order, 
     assert (second.array[outside] == second.array[outside][0]).all()
 
 
+@pytest.mark.parametrize(("order", "flips"), [((0, 1, 2), (1, 1, 1)), ((2, 0, 1), (-1, 1, -1))])
+def test_a_grid_finer_by_a_whole_factor_gives_the_values_that_it_went_through(head, order, flips):
+    """Interpolated to thirds of a voxel, and then cropped: the first's own voxels lie among the others."""
+    fine = finer(head, 3)
+    affine = fine.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ [4, 0, 0]
+    cropped = replace(fine, array=np.ascontiguousarray(fine.array[4:, :, :-6]), affine=affine)
+    _, second = bring_together([head, turned(cropped, order, flips)])
+    np.testing.assert_array_equal(second.array[2:, :, :-2], head.array[2:, :, :-2])
+    assert (second.array[:2] == second.array[0, 0, 0]).all()
+
+
+@pytest.mark.parametrize("factor", [(2, 2, 2), (3, 3, 3), (1, 3, 2)])
+def test_what_was_cut_away_stays_0_though_itk_rounds_where_it_interpolates(factor):
+    """Onto a finer grid: beside a skull-stripped brain, ITK then writes 1e-13 and the like."""
+    image = made_images()[0]
+    stored = SimpleITK.GetImageFromArray(image.array.transpose(2, 1, 0).astype(np.float32))
+    stored.SetSpacing([0.93, 1.07, 1.21])
+    size = [(count - 1) * by + 1 for count, by in zip(stored.GetSize(), factor, strict=True)]
+    spacing = [length / by for length, by in zip(stored.GetSpacing(), factor, strict=True)]
+    arguments = (SimpleITK.Transform(), SimpleITK.sitkLinear, stored.GetOrigin(), spacing, stored.GetDirection())
+    fine = SimpleITK.Resample(stored, size, *arguments)
+    given = [
+        Volume(np.ascontiguousarray(SimpleITK.GetArrayFromImage(one).transpose(2, 1, 0)), affine_of(one), name)
+        for one, name in ((stored, "as it was"), (fine, "finer"))
+    ]
+    assert ((given[1].array > 0) & (given[1].array < 1e-6)).any()
+    first, second = bring_together(given)
+    np.testing.assert_array_equal(second.array, first.array)
+
+
 def test_half_a_voxel_of_shift_is_interpolated(head):
     affine = head.affine.copy()
     affine[:3, 3] += affine[:3, :3] @ [0.5, 0, 0]
@@ -128,6 +161,15 @@ def test_where_a_volume_does_not_reach_it_takes_the_value_of_its_background(back
     _, second = bring_together([first, Volume(array, grid((1, 1, 1), (10, 0, 0)), "short")])
     np.testing.assert_array_equal(second.array[:9], background)
     np.testing.assert_array_equal(second.array[10:], array)
+
+
+def test_where_a_volume_that_was_cut_through_the_patient_does_not_reach_there_is_no_signal(head):
+    inside = np.ascontiguousarray(head.array[:, :, 8:])
+    affine = head.affine.copy()
+    affine[:3, 3] += affine[:3, 2] * 8
+    _, second = bring_together([head, replace(head, array=inside, affine=affine)])
+    np.testing.assert_array_equal(second.array[:, :, 8:], inside)
+    assert not second.array[:, :, :8].any()
 
 
 def test_a_volume_of_another_part_of_the_body_is_refused(head):

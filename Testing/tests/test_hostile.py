@@ -9,21 +9,25 @@ import contextlib
 import json
 import lzma
 import os
+import struct
 import subprocess
 import sys
 import time
+import zipfile
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load, load_file
+from safetensors.torch import load, load_file, save_file
 
+from TransformerSegLib.bundles.labels import read_labels
 from TransformerSegLib.bundles.layout import CONFIGURATION, METADATA
+from TransformerSegLib.bundles.numpy_archive import read_arrays
 from TransformerSegLib.bundles.reading import read_bundle
 from TransformerSegLib.bundles.weights import misfits, read_checkpoint
-from TransformerSegLib.errors import BundleRejected
+from TransformerSegLib.errors import BundleRejected, CheckpointRejected
 from TransformerSegLib.networks.registry import configured
 
 from bundle_factory import write_bundle
@@ -236,11 +240,77 @@ def test_an_archive_without_checksums_is_read(tmp_path: Path):
 
 
 def test_what_numpy_was_allowed_for_one_file_is_not_kept(tmp_path: Path):
-    allowed = torch.serialization.get_safe_globals()
+    allowed = set(torch.serialization.get_safe_globals())
     path = tmp_path / "checkpoint.pt"
     path.write_bytes(saved({"state_dict": {"a": torch.ones(1)}, "best_acc": np.float64(1)}))
     read_checkpoint(path)
-    assert torch.serialization.get_safe_globals() == allowed
+    assert set(torch.serialization.get_safe_globals()) == allowed
+
+
+@pytest.mark.parametrize("tensor", [torch.tensor([1.0, float("nan")]), torch.tensor([1e300], dtype=torch.float64)])
+def test_numbers_that_no_network_can_hold_are_refused_in_a_checkpoint(tmp_path: Path, tensor: torch.Tensor):
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(saved({"a": tensor}))
+    with pytest.raises(CheckpointRejected, match=r"“checkpoint.pt”.*“a” holds NaN or infinite"):
+        read_checkpoint(path)
+
+
+def test_a_checkpoint_without_tensors_is_refused(tmp_path: Path):
+    path = tmp_path / "checkpoint.safetensors"
+    save_file({}, path)
+    with pytest.raises(CheckpointRejected, match="holds no tensors"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize("read", [read_checkpoint, read_arrays, read_labels])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
+def test_what_is_no_file_is_not_opened(tmp_path: Path, read, make):
+    make(tmp_path / "odd.npz")
+    with pytest.raises(BundleRejected, match="it is not a file"):
+        read(tmp_path / "odd.npz")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "(" * 5000,
+        "  x\n y",
+        "{'descr': '|O', 'fortran_order': False, 'shape': (1,)}",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,)}",
+        "{'descr': '|S4', 'fortran_order': False, 'shape': (4,)}",
+        "{'descr': '<f4', 'fortran_order': False, 1: (4,)}",
+    ],
+)
+def test_arrays_that_are_none_are_refused(tmp_path: Path, header: str):
+    with zipfile.ZipFile(tmp_path / "arrays.npz", "w") as archive:
+        archive.writestr("a.npy", b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header.encode() + bytes(16))
+    with pytest.raises(CheckpointRejected, match=r"The arrays of “arrays.npz” cannot be used"):
+        read_arrays(tmp_path / "arrays.npz")
+
+
+def test_names_from_a_checkpoint_do_nothing_to_the_terminal(tmp_path: Path):
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(saved({"state_dict": {"a": torch.ones(1)}, "\x1b]0;title\x07": 1}))
+    assert read_checkpoint(path).extras == ("]0;title",)
+
+
+def test_settings_of_a_training_are_read_over(tmp_path: Path):
+    path = tmp_path / "lightning.ckpt"
+    settings = {"dtype": torch.bfloat16, "device": torch.device("cpu"), "betas": (0.9, 0.999), "names": ["a", None]}
+    state = {"state": {0: {"step": torch.tensor(3.0), "exp_avg": torch.zeros(2)}}, "param_groups": [{"lr": 1e-3}]}
+    path.write_bytes(
+        saved(
+            {
+                "epoch": 3,
+                "pytorch-lightning_version": "2.4.0",
+                "state_dict": {"model.a": torch.ones(2)},
+                "callbacks": {"ModelCheckpoint{'monitor': 'dice'}": {"best_model_score": torch.tensor(0.8)}},
+                "optimizer_states": [state],
+                "hyper_parameters": settings,
+            }
+        )
+    )
+    assert read_checkpoint(path).tensors.keys() == {"a"}
 
 
 def test_misfits_are_listed_key_by_key(tmp_path: Path):

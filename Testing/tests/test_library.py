@@ -556,6 +556,20 @@ def test_what_is_no_model_is_refused_and_not_recorded(server: ModelServer, libra
     assert library.download("spleen").on_disk
 
 
+def test_pieces_of_two_files_are_fetched_anew_where_no_hash_is_published(server: ModelServer, library: ModelLibrary):
+    right = server.content
+    give_out(server, library, bytes(len(right)))
+    server.faults.extend([-5 * BLOCK_BYTES, 404])
+    with pytest.raises(DownloadFailed):
+        library.download("spleen", patience=IMPATIENT)
+    server.content = right
+    note = library.folder / DOWNLOADS / "spleen" / "model.safetensors.part.json"
+    change_json(note, etag=f'"{hashlib.sha256(right).hexdigest()}"')  # as of a server that marks both files alike
+    library.download("spleen")
+    assert server.asked[-2:] == [5 * BLOCK_BYTES, 0]
+    assert (library.folder / "spleen" / WEIGHTS).read_bytes() == right
+
+
 def test_a_record_that_is_damaged_is_not_passed_over(server: ModelServer, library: ModelLibrary):
     library.folder.mkdir(parents=True)
     (library.folder / HASHES).write_text("{")
@@ -662,6 +676,18 @@ def test_two_processes_fetch_a_model_once(server: ModelServer, library: ModelLib
         assert [process.communicate()[0].strip() for process in (one, other)] == ["True", "True"]
     assert server.asked == [0]
     assert left_in(library) == [DOWNLOADS, LOCK, HASHES, "spleen"]
+
+
+def test_a_model_that_is_imported_during_its_download_is_taken_as_it_is(
+    server: ModelServer, library: ModelLibrary, spleen: Path
+):
+    def import_meanwhile(done: int, total: int | None) -> None:
+        if done == len(server.content):
+            library.import_bundle(spleen)
+
+    assert library.download("spleen", import_meanwhile).imported
+    assert names(library) == [DEFAULT_MODEL, "spleen"]
+    assert unfinished(library) == []
 
 
 def test_nothing_is_downloaded_without_the_packages_that_check_it(server: ModelServer, library: ModelLibrary):

@@ -42,8 +42,22 @@ ORGANS_PREPARATION = [
     {"_target_": "ScaleIntensityRanged", **IMAGE_KEY, **HOUNSFIELD},
     {"_target_": "EnsureTyped", **IMAGE_KEY},
 ]
-ORGANS = ("background", *"spleen|Right Kidney|Left Kideny|Gallbladder|Esophagus|Liver|Stomach|Aorta|IVC".split("|"))
-ORGANS += tuple("Portal and Splenic Veins|Pancreas|Right adrenal gland|Left adrenal gland".split("|"))
+ORGANS = (
+    "background",
+    "spleen",
+    "Right Kidney",
+    "Left Kideny",
+    "Gallbladder",
+    "Esophagus",
+    "Liver",
+    "Stomach",
+    "Aorta",
+    "IVC",
+    "Portal and Splenic Veins",
+    "Pancreas",
+    "Right adrenal gland",
+    "Left adrenal gland",
+)
 
 BRAIN_NETWORK = {
     "_target_": "scripts.networks.unest_base_patch_4.UNesT",

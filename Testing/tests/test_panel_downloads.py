@@ -86,7 +86,8 @@ def test_segment_says_to_download_first_and_where_the_file_comes_from_is_shown(u
     assert not user.ui.segmentButton.enabled
     assert user.ui.segmentButton.toolTip == "Download this model first"
     assert user.reads("reasonLabel") == "Download this model first"
-    assert "127.0.0.1" in user.reads("downloadLabel")
+    assert "from 127.0.0.1" in user.reads("downloadLabel")
+    assert user.ui.downloadLabel.toolTip == server.address
     assert f"{len(server.content) / 1e6:.0f} MB" in user.reads("downloadLabel")
     assert server.asked == []
 
@@ -149,6 +150,8 @@ def test_a_cancelled_download_keeps_what_came_and_goes_on_from_there(user, held)
     assert kept > 0
     assert user.changes() == []
     assert not user.sees("licenceBox")
+    assert "MB came already" in user.reads("downloadLabel")
+    assert user.ui.downloadButton.text == "Download the rest"
     held.held_from = None
     download(user)
     assert held.asked == [0, kept]
@@ -160,7 +163,7 @@ def test_a_download_that_fails_says_why_and_goes_on_with_another_try(user, serve
     download(user)
 
     [words] = user.changes()
-    assert words.startswith("✗ ")
+    assert words.startswith(f"✗ “{ABDOMEN}” was not downloaded")
     assert "404" in words
     assert "→" in words
     user.click("changeAgainButton")
@@ -235,6 +238,7 @@ def test_a_restricting_licence_is_acknowledged_before_the_download(bundle, tmp_p
         user.choose_model(ABDOMEN)
 
         assert "CC-BY-NC-4.0" in user.reads("licenceLabel")
+        assert f'href="{server.address}"' in user.ui.licenceLabel.text
         assert not user.ui.downloadButton.enabled
         assert user.ui.downloadButton.toolTip == "Read and acknowledge the licence first"
         user.click("licenceCheckBox")
@@ -290,12 +294,15 @@ def test_the_folder_of_models_is_measured_moved_and_emptied(user, tmp_path):
 
     user.host.dialogs.answer(True)
     user.click("emptyFolderButton")
-    assert "MB" in user.host.dialogs.asked[-1]
     user.wait_for_models()
+    left = user.opened.logic.session.models.bytes_on_disk()
+    assert f"({(size - left) / 1e6:.0f} MB)" in user.host.dialogs.asked[-1]
+    assert not user.ui.emptyFolderButton.enabled
+    assert user.ui.emptyFolderButton.toolTip == "Nothing was downloaded"
 
     assert "to be downloaded" in user.model_row(ABDOMEN)
     assert "free again" in user.changes()[-1]
-    assert user.opened.logic.session.models.bytes_on_disk() > 0, "an imported model is never deleted so"
+    assert left > 0, "an imported model is never deleted so"
 
 
 def test_the_folder_that_was_chosen_is_used_at_the_next_start(tmp_path):

@@ -156,9 +156,27 @@ def test_a_missing_input_is_named(user, tmp_path):
     assert user.reads("reasonLabel") == "Choose the volume for T1ce"
 
 
-def four_volumes(user: PanelUser) -> dict[str, object]:
+def four_volumes(user: PanelUser, patient: int = 1) -> dict[str, object]:
     names = {"FLAIR": "t2f", "T2": "t2w", "T1": "t1n", "T1ce": "t1c"}
-    return {channel: add_volume(user, f"BraTS-GLI-00001-000-{name}") for channel, name in names.items()}
+    return {channel: add_volume(user, f"BraTS-GLI-0000{patient}-000-{name}") for channel, name in names.items()}
+
+
+def test_volumes_of_two_patients_are_not_mixed_and_the_second_ones_are_to_be_checked_anew(user, tmp_path):
+    four_volumes(user)
+    user.import_folder(write_bundle(tmp_path / "tumour", inputs=CHANNELS))
+    user.choose_input("T2", None)
+    user.choose_input("T2", slicer.util.getNode("*1-000-t2w"))
+
+    second = four_volumes(user, patient=2)
+
+    assert user.panel_input("T2").currentNode() is not second["T2"], "a person chose it"
+    del second["T2"]
+    assert {channel: user.panel_input(channel).currentNode() for channel in second} == second
+    words = "! T1, T1ce, FLAIR assigned by name: please check"
+    assert user.reads("assignmentLabel") == words
+    user.host.scene.RemoveNode(second["T1"])
+    user.wait()
+    assert user.reads("assignmentLabel") == words, "the first patient's stands in for it, and nobody has seen that"
 
 
 def test_what_was_assigned_by_name_is_to_be_checked_until_a_person_touches_it(user, tmp_path):
@@ -300,6 +318,16 @@ def test_an_input_that_a_person_left_empty_stays_empty(user, tmp_path):
     user.wait()
 
     assert user.panel_input("T2").currentNode() is None
+
+
+def test_the_scene_can_be_closed_when_a_model_with_other_inputs_is_chosen(user, tmp_path):
+    """Then the selectors of the first model's inputs come in the place of those that lose their volumes."""
+    add_volume(user, "flair")
+    user.import_folder(write_bundle(tmp_path / "tumour", inputs=CHANNELS))
+    user.host.scene.Clear()
+    user.wait()
+    assert user.sees("emptyBox")
+    assert list(user.panel._input.nodes) == ["T1-weighted MR"]
 
 
 def test_a_deleted_volume_leaves_the_panel_asking_for_one(user):

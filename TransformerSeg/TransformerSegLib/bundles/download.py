@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -57,10 +57,12 @@ class Fetched:
     Attributes:
         bytes: its size.
         hashes: hexadecimal, by their kind.
+        in_one_piece: known to be all of one answer; else it may, where no hash tells, be pieces of two files.
     """
 
     bytes: int
     hashes: Mapping[str, str]
+    in_one_piece: bool = False
 
 
 def download(
@@ -144,7 +146,7 @@ class _Download:
                 raise Broken("the file has changed between the server's answers") from None
             raise
         self._partial.finish(self._target)
-        return fetched
+        return replace(fetched, in_one_piece=self._end_is_sure and not self._joined)
 
     def _attempt(self) -> None:
         """Ask once, for what is missing where that can be asked for, and take what comes."""

@@ -52,6 +52,8 @@ ARGUMENTS_TOLD = {
 NOT_LEARNED = ("running_mean", "running_var", "attn_mask")
 """Ends of the names of tensors with numbers that are no parameters."""
 
+EXTRAS_SHOWN = 10
+
 LICENCE_UNKNOWN = "Not stated: ask the makers of the weights"
 
 
@@ -200,7 +202,8 @@ def _tell(
     for reason, count in unneeded.items():
         say(f"Left behind: {count} tensor{'s' * (count > 1)} ({reason})")
     if loaded.extras:
-        say(f"Left behind: {', '.join(loaded.extras)} of the training")
+        more = f" and {len(loaded.extras) - EXTRAS_SHOWN} more" if len(loaded.extras) > EXTRAS_SHOWN else ""
+        say(f"Left behind: {', '.join(loaded.extras[:EXTRAS_SHOWN])}{more} of the training")
 
 
 def _is_learned(name: str, tensor: torch.Tensor) -> bool:

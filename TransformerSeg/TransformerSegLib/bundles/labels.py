@@ -56,6 +56,8 @@ def read_labels(path: Path) -> tuple[Label, ...]:
         LabelsRejected: the file cannot be read, or has none of the known forms.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is not a file")
         if path.stat().st_size > MAXIMUM_FILE_BYTES:
             raise ValueError(f"it is larger than {MAXIMUM_FILE_BYTES // 1024**2} MB")
         content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=distinct)

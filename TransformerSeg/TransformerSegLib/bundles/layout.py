@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from TransformerSegLib.errors import BundleRejected
+from TransformerSegLib.networks.file_text import quoted
 
 METADATA = "configs/metadata.json"
 CONFIGURATION = "configs/inference.json"
@@ -33,7 +34,7 @@ def inside(folder: Path, path: Path) -> Path:
     """
     if not path.resolve().is_relative_to(folder.resolve()):
         raise BundleRejected(
-            f"{path.relative_to(folder)} of “{folder.name}” is a link to a file outside of the bundle",
+            f"{path.relative_to(folder)} of {quoted(folder.name)} is a link to a file outside of the bundle",
             why="only a bundle's own files are read",
             remedy="Replace the link by the file itself",
         )
@@ -55,7 +56,7 @@ def required_file(folder: Path, name: str) -> Path:
 def missing_file(bundle: str, name: str) -> BundleRejected:
     """The error for a bundle without a file that every bundle holds."""
     return BundleRejected(
-        f"“{bundle}” has no {name}",
+        f"{quoted(bundle)} has no {name}",
         why="a MONAI bundle holds it",
         remedy="Choose the folder that holds configs and models, or fetch the bundle again",
     )
@@ -82,12 +83,12 @@ def missing_weights(bundle: str, *, torchscript: bool) -> BundleRejected:
     """
     if torchscript:
         return BundleRejected(
-            f"“{bundle}” holds its model as TorchScript only",
+            f"{quoted(bundle)} holds its model as TorchScript only",
             why="that is a program, and code from a bundle is never run",
             remedy="Ask the model's makers for models/model.safetensors or models/model.pt",
         )
     return BundleRejected(
-        f"“{bundle}” has no weights",
+        f"{quoted(bundle)} has no weights",
         why=f"they lie in {' or '.join(WEIGHTS)}",
         remedy="Fetch the bundle again, with its large files",
     )

@@ -18,7 +18,7 @@ from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from TransformerSegLib.bundles.copying import Meter, OnBytes
-from TransformerSegLib.bundles.download import not_written
+from TransformerSegLib.bundles.download import Fetched, not_written
 from TransformerSegLib.bundles.fetching import DOWNLOADS, MARK, bundle_of, draft_of, fetch, place_of
 from TransformerSegLib.bundles.file_lock import is_locked, locked
 from TransformerSegLib.bundles.layout import (
@@ -254,6 +254,15 @@ class ModelLibrary:
         """Of all that lies in the folder: imported and downloaded models, and unfinished downloads."""
         return folder_bytes(self.folder)
 
+    def downloaded_bytes(self) -> int:
+        """Of the downloaded models, and of what unfinished downloads left: what ``empty`` deletes."""
+        downloaded = [folder for folder in self._own().values() if (folder / MARK).is_file()]
+        return sum(folder_bytes(folder) for folder in (*downloaded, *self._unfinished()))
+
+    def fetched_bytes(self, name: str) -> int:
+        """What an unfinished download of a model has left, to go on with."""
+        return folder_bytes(self.folder / DOWNLOADS / name)
+
     def empty(self) -> int:
         """Delete the downloaded models and what unfinished downloads left; imported models stay.
 
@@ -368,19 +377,35 @@ class ModelLibrary:
     def _fetch(
         self, model: PublishedModel, on_bytes: OnBytes, raise_if_cancelled: Callable[[], None], patience: Patience
     ) -> None:
-        fetched = fetch(self.folder, model, on_bytes, raise_if_cancelled, patience)
+        for again in (False, True):
+            fetched = fetch(self.folder, model, on_bytes, raise_if_cancelled, patience)
+            try:
+                self._make(model, fetched, raise_if_cancelled)
+            except BundleRejected:
+                place_of(self.folder, model).unlink()  # else it would not be fetched anew
+                if again or fetched.in_one_piece:
+                    raise
+            else:
+                return
+
+    def _make(self, model: PublishedModel, fetched: Fetched, raise_if_cancelled: Callable[[], None]) -> None:
         draft = draft_of(self.folder, model.name)
         shutil.rmtree(draft, ignore_errors=True)  # of a process that was killed
         try:
             folder = bundle_of(self.folder, model, fetched, raise_if_cancelled)
             _check(folder)
             record_hashes(self.folder, {model.weights.address: fetched.hashes["sha256"]})
-            os.rename(folder, self.folder / model.name)
-        except BundleRejected:
-            place_of(self.folder, model).unlink()  # else it would not be fetched anew
-            raise
+            self._publish_as(model.name, folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+
+    def _publish_as(self, name: str, folder: Path) -> None:
+        """Give a finished draft its place, unless somebody has imported the model meanwhile."""
+        try:
+            os.rename(folder, self.folder / name)
+        except OSError:
+            if name not in self._own():
+                raise
 
     @contextmanager
     def _draft(self) -> Iterator[Path]:

@@ -54,9 +54,13 @@ NUMPY_TYPE = "numpy.dtype"
 NUMPY_NUMBERS = re.compile(r"[<>=|]?(?:f[248]|[iu][1248]|b1)")
 """Types of plain numbers, as ``numpy.dtype`` takes them."""
 
+TYPES = frozenset(f"torch.{name}" for name in ("float64", "float32", "float16", "bfloat16", "int64", "int32", "uint8"))
+"""Types of numbers, which a training's settings may name."""
+
 PLAIN_GLOBALS = frozenset(
     {
         *ELEMENT_BYTES,
+        *TYPES,
         *NUMPY_SCALAR,
         NUMPY_TYPE,
         "torch._utils._rebuild_tensor",

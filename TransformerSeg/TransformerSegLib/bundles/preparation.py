@@ -25,6 +25,8 @@ from TransformerSegLib.networks.file_text import quoted
 
 PLACE = "the preprocessing"
 
+MAXIMUM_STEPS = 20
+
 TRANSFORM_NAME = re.compile(r"(?:monai\.transforms\.(?:\w+\.)*)?(?P<name>\w+?)(?:d|D|Dict)?")
 """Array and dictionary transforms, by their short or their full name."""
 
@@ -238,6 +240,12 @@ def read_preparation(preprocessing: object) -> tuple[PreparationStep, ...]:
         images = _followed(images, transform, component)
         if (step := transform.step()) is not None:
             steps.append(_for_each(step) if len(images) > 1 else step)
+    if len(steps) > MAXIMUM_STEPS:
+        raise BundleRejected(
+            f"The bundle's preprocessing changes a volume in {len(steps)} steps",
+            why=f"more than {MAXIMUM_STEPS} would take hours, and published ones have four",
+            remedy="Correct the preprocessing in configs/inference.json",
+        )
     if len(images) > 1:
         raise _not_supported("LoadImage", f"the images {quoted(', '.join(images))} without joining them by ConcatItems")
     return tuple(steps)

@@ -120,6 +120,8 @@ class _Reading(threading.Thread):
             try:
                 item = self._queue.get(timeout=ASKED_EVERY_SECONDS)
             except queue.Empty:
+                if not self.is_alive() and self._queue.empty():
+                    raise Broken("reading was ended") from None  # from outside: by an interpreter that shuts down
                 continue
             if isinstance(item, Exception):
                 raise item

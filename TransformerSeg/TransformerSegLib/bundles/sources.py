@@ -6,7 +6,6 @@ looked through as a whole before anything is taken from it, and refused where it
 
 from __future__ import annotations
 
-import lzma
 import stat
 import zipfile
 import zlib
@@ -73,12 +72,12 @@ def open_source(path: Path) -> Iterator[Source]:
     """
     if path.is_dir():
         yield _FolderSource(path)
-    elif zipfile.is_zipfile(path):
+    elif path.is_file() and zipfile.is_zipfile(path):
         with _archive(path) as archive:
             yield _ZipSource(path, archive)
     else:
         raise BundleRejected(
-            f"“{path.name}” is no model",
+            f"{quoted(path.name)} is no model",
             why="a model is a folder with configs and models in it, or a zip archive of one",
             remedy="Choose such a folder or archive",
         )
@@ -144,7 +143,7 @@ def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, name
         try:
             with archive.open(entry) as packed:
                 copy_bytes(packed, written, tell)
-        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, ValueError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
             raise _damaged(name, f"{quoted(entry.filename)}: {error}") from None
 
 
@@ -197,6 +196,8 @@ def _fault(entry: zipfile.ZipInfo, path: str) -> str | None:
         return "is a link or device, not a file"
     if entry.flag_bits & ENCRYPTED:
         return "is locked with a password"
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return "is packed by another method than Deflate"
     return None
 
 
@@ -206,14 +207,14 @@ def _only(roots: Collection[str], name: str) -> str:
             return root
         case []:
             raise BundleRejected(
-                f"“{name}” holds no model",
+                f"{quoted(name)} holds no model",
                 why=f"a MONAI bundle has a file {METADATA}",
                 remedy="Choose the folder that holds configs and models, or a zip archive of it",
             )
         case several:
             shown = ", ".join(quoted(root.rstrip("/")) for root in sorted(several)[:3])
             raise BundleRejected(
-                f"“{name}” holds {len(several)} models ({shown}{', …' if len(several) > 3 else ''})",
+                f"{quoted(name)} holds {len(several)} models ({shown}{', …' if len(several) > 3 else ''})",
                 why="one is imported at a time",
                 remedy="Choose the folder of one of them, after unpacking where it is an archive",
             )
@@ -221,7 +222,7 @@ def _only(roots: Collection[str], name: str) -> str:
 
 def _unsafe(name: str, fault: str) -> BundleRejected:
     return BundleRejected(
-        f"The archive “{name}” is not safe to unpack ({fault})",
+        f"The archive {quoted(name)} is not safe to unpack ({fault})",
         why="a bundle consists of plain files of its own",
         remedy="Fetch it again from its makers, or pack the bundle's folder anew",
     )
@@ -229,7 +230,7 @@ def _unsafe(name: str, fault: str) -> BundleRejected:
 
 def _damaged(name: str, fault: str) -> BundleRejected:
     return BundleRejected(
-        f"The archive “{name}” is damaged ({fault})",
+        f"The archive {quoted(name)} is damaged ({quoted(fault)[1:-1]})",
         why="every file of a model is needed whole",
         remedy="Fetch the archive again",
     )

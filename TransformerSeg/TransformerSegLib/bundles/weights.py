@@ -16,9 +16,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from TransformerSegLib.bundles.checkpoint_file import ARCHIVE_START, checked_content
+from TransformerSegLib.bundles.checkpoint_file import ARCHIVE_START, checked_content, refuse_wrong_checksums
 from TransformerSegLib.bundles.pickled import NUMPY_SCALAR, Refused, TensorClaim
-from TransformerSegLib.errors import BundleRejected
+from TransformerSegLib.errors import BundleRejected, CheckpointRejected
 from TransformerSegLib.networks.architecture import MAXIMUM_NETWORK_BYTES, Architecture
 from TransformerSegLib.networks.file_text import quoted
 
@@ -39,8 +39,14 @@ MAXIMUM_WRAPPERS = 3
 MAXIMUM_FILE_BYTES = 3 * MAXIMUM_NETWORK_BYTES
 """Largest weights file that is read: with an optimizer's state, a checkpoint is three times its network."""
 
+MAXIMUM_SURPLUS, ALWAYS_ALLOWED_BYTES = 10, 64 * 1024**2
+"""How many times its network's tensors a checkpoint may take; those of a training take two to five times."""
+
 MAXIMUM_HEADER_BYTES = 16 * 1024**2
 """Largest header of a safetensors file that is read; published ones have a few kilobytes."""
+
+MAXIMUM_TENSORS = 20_000
+"""Most tensors that are read; the largest published networks have a tenth of it."""
 
 MAXIMUM_NAME_CHARACTERS = 300
 """Longest name of a tensor."""
@@ -81,20 +87,20 @@ def read_checkpoint(path: Path, look: Callable[[Shapes], None] = lambda shapes: 
         look: is given the tensors' shapes before any of them is read, and may raise.
 
     Raises:
-        BundleRejected: the file is damaged, or holds something else than tensors, plain containers and numbers.
+        CheckpointRejected: the file is damaged, or holds something else than tensors, plain containers and numbers, or
+            NaN or infinite numbers in a tensor.
     """
     try:
-        with path.open("rb") as file:
-            start, size = file.read(9), file.seek(0, 2)
-        if size > MAXIMUM_FILE_BYTES:
-            raise Refused(f"it has {size / 1024**3:.0f} GB")
-        if start[8:] == b"{" or path.suffix == ".safetensors":
-            return _read_safetensors(path, start, look)
-        return _read_torch(path, look)
-    except OSError as error:
-        raise _rejected(path, error.strerror or str(error)) from None
+        checkpoint = _read(path, look)
+        for name, tensor in checkpoint.tensors.items():
+            _refuse_not_finite(name, tensor)
     except Refused as refused:
-        raise _rejected(path, str(refused)) from None
+        raise CheckpointRejected(
+            f"The checkpoint {quoted(path.name)} cannot be used ({refused})",
+            why="only complete files of plain tensors are read",
+            remedy="Fetch the file again, or ask its makers for its state_dict alone, or in safetensors format",
+        ) from None
+    return checkpoint
 
 
 def read_tensors(path: Path, architecture: Architecture) -> dict[str, torch.Tensor]:
@@ -113,7 +119,10 @@ def read_tensors(path: Path, architecture: Architecture) -> dict[str, torch.Tens
         if faults := _misfits_by_kind(shapes, outline, architecture.idle_weights):
             raise Refused(f"tensors do not fit the network: {'; '.join(_counted(*fault) for fault in faults.items())}")
 
-    return read_checkpoint(path, compare).tensors
+    try:
+        return _read(path, compare).tensors
+    except Refused as refused:
+        raise _rejected(path, str(refused)) from None
 
 
 def misfits(shapes: Shapes, outline: Mapping[str, torch.Tensor], idle: str) -> list[str]:
@@ -147,14 +156,43 @@ def fill(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: Pa
             continue
         if given.is_floating_point() and own[name].is_floating_point():
             own[name].copy_(given)
-            if not torch.isfinite(own[name]).all():
-                raise _rejected(path, f"the tensor {quoted(name)} holds NaN or infinite values")
+            try:
+                _refuse_not_finite(name, own[name])
+            except Refused as refused:
+                raise _rejected(path, str(refused)) from None
         elif given.dtype != own[name].dtype:
             raise _rejected(path, f"the tensor {quoted(name)} is of type {given.dtype}, not {own[name].dtype}")
         elif name.endswith(COUNTERS):
             own[name].copy_(given)
         elif not torch.equal(given, own[name]):
             raise _rejected(path, f"the table {quoted(name)} is not the one that the network uses")
+
+
+def _read(path: Path, look: Callable[[Shapes], None]) -> Checkpoint:
+    """As ``read_checkpoint``, but whatever the numbers.
+
+    Raises:
+        Refused: it cannot be read.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise Refused("it is not a file")
+        with path.open("rb") as file:
+            start, size = file.read(9), file.seek(0, 2)
+        if size > MAXIMUM_FILE_BYTES:
+            raise Refused(f"it has {size / 1024**3:.0f} GB")
+        if start[8:] == b"{" or path.suffix == ".safetensors":
+            return _read_safetensors(path, start, look)
+        return _read_torch(path, look)
+    except OSError as error:
+        raise Refused(error.strerror or str(error)) from None
+
+
+def _refuse_not_finite(name: str, tensor: torch.Tensor) -> None:
+    import torch
+
+    if tensor.is_floating_point() and not torch.isfinite(tensor.float()).all():
+        raise Refused(f"the tensor {quoted(name)} holds NaN or infinite values")
 
 
 def _read_safetensors(path: Path, start: bytes, look: Callable[[Shapes], None]) -> Checkpoint:
@@ -167,11 +205,13 @@ def _read_safetensors(path: Path, start: bytes, look: Callable[[Shapes], None]) 
         raise Refused("it is damaged: its header is larger than that of any network")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 – it is no mapping
+            names = file.keys()
+            _refuse_many(len(names))
+            slices = {name: file.get_slice(name) for name in names}
             for name, part in slices.items():
                 if part.get_dtype() not in SAFETENSORS_TYPES:
                     raise Refused(f"{quoted(name)} in it holds numbers of the unusual type {part.get_dtype()}")
-            found = _Found({name: tuple(part.get_shape()) for name, part in slices.items()})
+            found = _found({name: tuple(part.get_shape()) for name, part in slices.items()})
             look(found.shapes)
             return found.checkpoint({name: file.get_tensor(name) for name in found.content})
     except SafetensorError as error:
@@ -179,6 +219,7 @@ def _read_safetensors(path: Path, start: bytes, look: Callable[[Shapes], None]) 
 
 
 def _read_torch(path: Path, look: Callable[[Shapes], None]) -> Checkpoint:
+    before = path.stat()
     claims = checked_content(path)
     content, wrapper, extras = _unwrapped(claims.content)
     shapes = {}
@@ -186,11 +227,18 @@ def _read_torch(path: Path, look: Callable[[Shapes], None]) -> Checkpoint:
         if not isinstance(name, str) or not isinstance(claim, TensorClaim):
             raise Refused(f"{quoted(name)} in it is not a plain tensor")
         shapes[name] = claim.shape
-    if sum(claim.bytes for claim in content.values()) > 2 * path.stat().st_size:
+    found = _found(shapes, ".".join(wrapper), extras)
+    needed = sum(claim.bytes for claim in content.values())
+    if needed > 2 * before.st_size:
         raise Refused("its tensors are the same numbers many times over")
-    found = _Found(shapes, ".".join(wrapper), extras)
+    if before.st_size > max(MAXIMUM_SURPLUS * needed, ALWAYS_ALLOWED_BYTES):
+        raise Refused(f"it has {before.st_size / 1024**2:.0f} MB, of which its tensors are {needed / 1024**2:.1f} MB")
     look(found.shapes)
+    refuse_wrong_checksums(path)
     loaded = _load(path)
+    after = path.stat()
+    if (after.st_ino, after.st_size, after.st_mtime_ns) != (before.st_ino, before.st_size, before.st_mtime_ns):
+        raise Refused("it was changed while it was read")
     for key in wrapper:
         loaded = loaded[key]
     if {name: tuple(tensor.shape) for name, tensor in loaded.items()} != shapes:
@@ -236,10 +284,10 @@ def _unwrapped(content: object) -> tuple[Mapping[object, object], tuple[str, ...
         wrapper = next((name for name in WRAPPERS if isinstance(content.get(name), Mapping)), None)
         if wrapper is None:
             break
-        extras += [str(name) for name in content if name != wrapper]
+        extras += [quoted(name)[1:-1] for name in content if name != wrapper]
         wrappers.append(wrapper)
         content = content[wrapper]
-    if not isinstance(content, Mapping) or not content:
+    if not isinstance(content, Mapping):
         raise Refused("it holds no tensors by name")
     return content, tuple(wrappers), tuple(extras)
 
@@ -269,6 +317,21 @@ class _Found:
         """With the tensors themselves."""
         by_name = {name.removeprefix(self.prefix): tensor for name, tensor in tensors.items()}
         return Checkpoint(by_name, self.wrapper, self.prefix, self.extras)
+
+
+def _found(content: Shapes, wrapper: str = "", extras: tuple[str, ...] = ()) -> _Found:
+    if not content:
+        raise Refused("it holds no tensors by name")
+    _refuse_many(len(content))
+    longest = max(map(len, content))
+    if longest > MAXIMUM_NAME_CHARACTERS:
+        raise Refused(f"the name of a tensor in it has {longest} characters")
+    return _Found(content, wrapper, extras)
+
+
+def _refuse_many(tensors: int) -> None:
+    if tensors > MAXIMUM_TENSORS:
+        raise Refused(f"it holds {tensors} tensors, and no network has so many")
 
 
 def _misfits_by_kind(shapes: Shapes, outline: Mapping[str, torch.Tensor], idle: str) -> dict[str, dict[str, str]]:
@@ -306,7 +369,7 @@ def _counted(fault: str, lines: Mapping[str, str]) -> str:
 
 def _rejected(path: Path, fault: str) -> BundleRejected:
     return BundleRejected(
-        f"The weights “{path.name}” cannot be used ({fault})",
+        f"The weights {quoted(path.name)} cannot be used ({fault})",
         why="the network can work with complete and matching weights only",
         remedy="Fetch the file again, or ask the model's makers for its state_dict alone, or in safetensors format",
     )

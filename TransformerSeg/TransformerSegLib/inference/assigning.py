@@ -63,11 +63,14 @@ class Candidate:
     Attributes:
         name: what it is called, with all that tells it.
         beside_shown: it stands in the study of the volume that is shown.
+        alike: with how many letters its name begins as that of the shown volume does: files of one patient are often
+            named so.
         shown: it is that volume.
     """
 
     name: str
     beside_shown: bool = False
+    alike: int = 0
     shown: bool = False
 
 
@@ -96,7 +99,8 @@ class Assignment:
 def propose(candidates: Sequence[Candidate], channels: Sequence[InputChannel]) -> dict[str, int | None]:
     """A candidate for each input, where one suggests itself; never the same one twice.
 
-    Those beside the shown volume go first; of these the one that fits best.
+    Those beside the shown volume go first; of these the one that fits best; of those that fit alike the one whose name
+    begins most like that of the shown volume.
 
     Returns:
         channel name → number of the candidate, or None where a person has to choose.
@@ -107,7 +111,7 @@ def propose(candidates: Sequence[Candidate], channels: Sequence[InputChannel]) -
         others = sum(fit > NO_FIT for fit in fits.values()) - 1
         for name, fit in fits.items():
             if fit > NO_FIT:
-                rank = (candidate.beside_shown, fit.kind, -others, fit.length, candidate.shown)
+                rank = (candidate.beside_shown, fit.kind, -others, candidate.alike, fit.length, candidate.shown)
                 ranked.append((rank, name, number))
     chosen: dict[str, int | None] = {channel.name: None for channel in channels}
     for _, name, number in sorted(ranked, key=itemgetter(0), reverse=True):

@@ -27,6 +27,10 @@ LEAST_COVERED = 0.5
 LARGEST_SPACING_RATIO = 10.0
 """Thick slices beside thin ones reach a ratio of 7 (0.9 mm and 6.5 mm); past 10 a unit is wrong, or a scout came in."""
 
+ROUNDING = 1e-6
+"""Of an interpolated image's largest value: smaller ones come of positions that are rounded. They would not matter,
+were it not that models for skull-stripped images z-score what is not 0."""
+
 NEARLY_ALL_COVERED = 0.95
 """Of what the first volume shows; where another one covers less, that is told with the result."""
 
@@ -36,11 +40,9 @@ _SAMPLES_PER_AXIS = 32
 def bring_together(volumes: Sequence[Volume]) -> tuple[Volume, ...]:
     """All volumes on the grid of the first.
 
-    A volume that lies on it already stays as it is. Another becomes float32: where its voxels lie on the grid's, in
-    another order or number of them (flipped, turned, cropped or padded), its values are taken as they are; else it is
-    interpolated linearly, in the patient's space. Where it does not reach, it takes the median of its own border. That
-    is the background of whichever image it is, 0 of a skull-stripped one and −1000 of a CT, which the lowest value is
-    not: a z-scored or interpolated image has values below its background.
+    A volume that lies on it already stays as it is. Another becomes float32: where the grid's voxels lie on its own
+    (it is flipped, turned, cropped, padded, or finer by a whole factor), its values are taken as they are; else it is
+    interpolated linearly, in the patient's space. Where it does not reach, it takes its background (``_background``).
 
     Args:
         volumes: checked ones (``check_volume``), of the same patient and position.
@@ -82,37 +84,50 @@ def _brought_onto(first: Volume, other: Volume) -> Volume:
     check_grids((first, other))
     lattice = _shared_lattice(first, other)
     array = _interpolated(first, other) if lattice is None else _taken(first, other, *lattice)
+    if lattice is None or (lattice[1].diagonal() > 1).any():
+        _clear_rounding(array)
     return replace(other, array=array, affine=first.affine)
 
 
-def _shared_lattice(first: Volume, other: Volume) -> tuple[Reorientation, tuple[int, ...]] | None:
-    """How the voxels of the other lie among those of the first; None where they lie between them.
+def _clear_rounding(array: np.ndarray) -> None:
+    """Make 0 again what an interpolation, now or when a finer grid was made, left beside 0 by rounding."""
+    sizes = np.abs(array)
+    array[sizes < ROUNDING * sizes.max()] = 0
+
+
+def _shared_lattice(first: Volume, other: Volume) -> tuple[Reorientation, np.ndarray] | None:
+    """Which voxels of the other the first one's lie on; None where they lie between them.
 
     Returns:
-        What turns the other so that its axes run like the first one's; and where its first voxel then lies, index
-        (i, j, k) on the first one's grid, which may be outside of it.
+        What turns the other so that its axes run like the first one's; and 4×4, integers: index on the first one's
+        grid → index on the other, turned. Without rotation, and it may lead outside of the other.
     """
     to_other = np.linalg.inv(other.affine) @ first.affine
     whole = np.round(to_other)
-    steps = np.abs(whole[:3, :3])
+    along = whole[:3, :3] != 0
     off = np.abs(_corners(first) @ (to_other - whole).T).max()
-    if off > SAME_GRID_VOXELS or not (steps.sum(axis=0) == 1).all() or not (steps.sum(axis=1) == 1).all():
+    if off > SAME_GRID_VOXELS or not (along.sum(axis=0) == 1).all() or not (along.sum(axis=1) == 1).all():
         return None
-    order = tuple(int(axis) for axis in steps.argmax(axis=0))
+    order = tuple(int(axis) for axis in along.argmax(axis=0))
     turn = Reorientation(order, tuple(bool(whole[source, axis] < 0) for axis, source in enumerate(order)))
-    from_turned = np.linalg.inv(whole) @ turn.to_index(other.array.shape)
-    return turn, tuple(int(place) for place in np.round(from_turned[:3, 3]))
+    return turn, np.round(np.linalg.inv(turn.to_index(other.array.shape)) @ whole).astype(int)
 
 
-def _taken(first: Volume, other: Volume, turn: Reorientation, start: tuple[int, ...]) -> np.ndarray:
+def _taken(first: Volume, other: Volume, turn: Reorientation, to_turned: np.ndarray) -> np.ndarray:
     """The other's own values, float32, where it reaches; its background elsewhere."""
     array = np.full(first.array.shape, _background(other.array), np.float32)
     turned = turn.view(other.array)
-    bounds = list(zip(start, turned.shape, first.array.shape, strict=True))
-    inside = tuple(slice(max(place, 0), max(min(place + count, whole), 0)) for place, count, whole in bounds)
-    source = tuple(slice(side.start - place, side.stop - place) for side, place in zip(inside, start, strict=True))
+    steps, starts = to_turned.diagonal()[:3].tolist(), to_turned[:3, 3].tolist()
+    inside, source = zip(*map(_met, first.array.shape, turned.shape, steps, starts), strict=True)
     array[inside] = turned[source]
     return array
+
+
+def _met(count: int, other_count: int, step: int, start: int) -> tuple[slice, slice]:
+    """Along one axis: which of ``count`` voxels lie on those of the other, and on which; voxel n on start + n·step."""
+    first = min(max(-(start // step), 0), count)
+    stop = max(min((other_count - 1 - start) // step + 1, count), first)
+    return slice(first, stop), slice(start + first * step, start + stop * step, step)
 
 
 def _on_same_grid(first: Volume, other: Volume) -> bool:
@@ -180,8 +195,16 @@ def _interpolated(first: Volume, other: Volume) -> np.ndarray:
 
 
 def _background(array: np.ndarray) -> float:
-    faces = [array.take(index, axis).ravel() for axis in range(3) for index in (0, -1)]
-    return float(np.median(np.concatenate(faces)))
+    """The value of what an image does not show.
+
+    The median of its border: 0 of a skull-stripped image and −1000 of a CT, which the lowest value is not: a z-scored
+    or interpolated image has values below its background. But an image without negative values that was cut through
+    the patient has tissue at its border: no signal is 0 there.
+    """
+    border = np.concatenate([array.take(index, axis).ravel() for axis in range(3) for index in (0, -1)])
+    median = float(np.median(border))
+    is_plain = 2 * np.count_nonzero(border == median) >= border.size
+    return median if is_plain or array.min() < 0 else 0.0
 
 
 def _itk_image(volume: Volume) -> SimpleITK.Image:

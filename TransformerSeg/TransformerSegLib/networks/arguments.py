@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Self
 
@@ -10,6 +11,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from TransformerSegLib.errors import BundleRejected
 from TransformerSegLib.networks.file_text import EXPRESSION_SIGN, quoted
+
+
+UNION_BRANCH = re.compile(r"constrained-.*|.*\[.*|tuple|list|int|float|str|bool|none")
+"""What pydantic puts into the place of a fault beside the names of fields and the numbers of values."""
 
 
 def _spelled_out_true(value: object) -> object:
@@ -72,12 +77,16 @@ def refuse_expressions(value: object, where: str) -> None:
 def _first_fault(error: ValidationError | RecursionError) -> str:
     if isinstance(error, RecursionError):
         return "they are nested too deeply"
-    fault = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in fault["loc"]) or "together"
+    # Where a field takes one number or several, the fault that lies deepest is that of the form which was meant.
+    fault = max(error.errors(include_url=False), key=lambda fault: len(fault["loc"]))
+    place = ".".join(str(part) for part in fault["loc"] if not UNION_BRANCH.fullmatch(str(part))) or "together"
     match fault["type"]:
         case "missing":
             return f"{quoted(place)} is missing"
         case "extra_forbidden":
             return f"{quoted(place)} is not known"
+        case "value_error":
+            message = fault["msg"].removeprefix("Value error, ")
+            return f"{quoted(place)}: {message}" if fault["loc"] else message
         case _:
             return f"{quoted(place)} is {quoted(fault['input'])}: {fault['msg'].rstrip('.')}"

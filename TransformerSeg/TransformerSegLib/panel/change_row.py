@@ -92,7 +92,7 @@ def _title(change: Change) -> str:
 
 
 def _failed(change: Change) -> str:
-    """Of a download with its subject: another model may be selected by then, and a server's answer names none."""
+    """Of a download with the model's title: another may be selected by then, and a server's answer names none."""
     if change.kind is not Kind.DOWNLOAD:
         return explained(change.error)
     title = _("“{subject}” was not downloaded").format(subject=change.subject)

@@ -34,17 +34,20 @@ class InputFilling:
         self._seen: set[str] = set()  # ids of the volumes that were there the last time
 
     def chosen_by_person(self, nodes: Mapping[str, vtkMRMLScalarVolumeNode | None]) -> None:
-        """A person chose these; none, too, is a choice."""
+        """A person chose these; none, too, is a choice, unless the volume was deleted."""
         before = self._parameters.inputs
+        changed = [name for name, node in nodes.items() if node is not before.get(name)]
+        lost = [name for name in changed if nodes[name] is None and not slicer.mrmlScene.IsNodePresent(before[name])]
         for name, node in nodes.items():
             if node is not None:
                 self._left_empty.discard(name)
-            elif name in before and slicer.mrmlScene.IsNodePresent(before[name]):
+            elif name in changed and name not in lost:
                 self._left_empty.add(name)
-            if node is not before.get(name):
-                self._filled.pop(name, None)
+        for name in changed:
+            self._filled.pop(name, None)
         self._parameters.inputs = {**before, **nodes}
-        self.confirm()
+        if changed != lost:
+            self.confirm()
 
     def confirm(self) -> None:
         """A person has seen what was filled in, and lets it stand."""
@@ -79,6 +82,8 @@ class InputFilling:
             if name in empty and node is not None and node not in taken:
                 inputs[name] = node
                 self._filled[name] = node.GetID()
+                if self._confirmed.get(name) != node.GetID():
+                    self._confirmed.pop(name, None)
         self._parameters.inputs = inputs
 
     def _notice_new_volumes(self) -> None:

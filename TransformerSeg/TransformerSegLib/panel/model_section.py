@@ -6,6 +6,7 @@ import html
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import qt
 import slicer
@@ -148,9 +149,13 @@ class ModelSection:
         if not offered:
             return
         size = _("about {size}").format(size=data_size(summary.bytes)) if summary.bytes else _("size unknown")
-        self._ui.downloadLabel.text = _("<b>Not on this computer yet:</b> {size}, from {source}").format(
-            size=size, source=breakable(escaped(summary.source))
+        if fetched := self._work.models.fetched_bytes(summary.name):
+            size = _("{size}, of which {fetched} came already").format(size=size, fetched=data_size(fetched))
+        self._ui.downloadLabel.text = _("<b>Not on this computer yet:</b> {size}, from {server}").format(
+            size=size, server=breakable(escaped(urlsplit(summary.source).hostname))
         )
+        self._ui.downloadLabel.toolTip = summary.source
+        self._ui.downloadButton.text = _("Download the rest") if fetched else _("Download")
         accepted = self.licence_accepted
         self._ui.downloadButton.enabled = accepted
         self._ui.downloadButton.toolTip = (
@@ -313,7 +318,7 @@ def _is_removable(summary: ModelSummary) -> bool:
 
 def _licence(summary: ModelSummary) -> str:
     """With a link to its text, where the list of published models, which ships with the library, names its address."""
-    words = _("<b>This model's licence restricts its use:</b> {licence}").format(licence=escaped(summary.licence))
+    words = _("<b>Licence, which restricts the use:</b> {licence}").format(licence=escaped(summary.licence))
     if not summary.licence_address:
         return words
     address = html.escape(summary.licence_address)

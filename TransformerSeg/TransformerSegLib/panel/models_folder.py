@@ -32,22 +32,29 @@ class ModelsFolder:
         self._ui.moveFolderButton.connect("clicked(bool)", lambda checked: self._move())
         self._ui.emptyFolderButton.connect("clicked(bool)", lambda checked: self._empty())
         self._unfold(False)
+        self._reason = ""
         self.show_size()
-        self.show_reason("")
 
     def show_size(self) -> None:
         """Measure the folder again."""
-        size = self._models.bytes_on_disk()
+        size, self._downloaded = self._models.bytes_on_disk(), self._models.downloaded_bytes()
         self._ui.folderButton.text = _("Models on this computer: {size}").format(
             size=data_size(size) if size else _("none added")
         )
         self._ui.folderPath.text = breakable(str(self._models.folder))
+        self._show_buttons()
 
     def show_reason(self, reason: str) -> None:
         """Why the folder has to stay as it is now; "": it may be moved and emptied."""
-        self._ui.moveFolderButton.enabled = self._ui.emptyFolderButton.enabled = not reason
-        self._ui.moveFolderButton.toolTip = reason or _("Move the models to another folder, or to another disk.")
-        self._ui.emptyFolderButton.toolTip = reason or _("Delete the downloaded models; those that you imported stay.")
+        self._reason = reason
+        self._show_buttons()
+
+    def _show_buttons(self) -> None:
+        nothing = "" if self._downloaded else _("Nothing was downloaded")
+        move, empty = self._ui.moveFolderButton, self._ui.emptyFolderButton
+        move.enabled, empty.enabled = not self._reason, not (self._reason or nothing)
+        move.toolTip = self._reason or _("Move the models to another folder, or to another disk.")
+        empty.toolTip = self._reason or nothing or _("Delete the downloaded models; those that you imported stay.")
 
     def _unfold(self, shown: bool) -> None:
         self._ui.folderBox.visible = shown
@@ -70,8 +77,8 @@ class ModelsFolder:
 
     def _empty(self) -> None:
         question = _(
-            "Delete the downloaded models from this computer?\n\nUp to {size} are freed. Models that you imported "
-            "stay; downloaded ones can be downloaded again."
-        ).format(size=data_size(self._models.bytes_on_disk()))
+            "Delete the downloaded models from this computer ({size})?\n\nThey can be downloaded again. Models that "
+            "you imported stay."
+        ).format(size=data_size(self._downloaded))
         if slicer.util.confirmOkCancelDisplay(question):
             self._on_empty()

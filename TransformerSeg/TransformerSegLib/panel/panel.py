@@ -320,6 +320,7 @@ class Panel:
         except TransformerSegError as error:
             self._fail(error)
             return
+        self._run.show_notes(())
         self._run.show_done(words, can_undo=self._session.can_undo(node))
         self.refresh()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import slicer
@@ -49,8 +50,12 @@ def propose_inputs(
 
 
 def _candidate(node: slicer.vtkMRMLScalarVolumeNode, shown: slicer.vtkMRMLScalarVolumeNode | None) -> Candidate:
-    beside = shown is not None and _place(node) == _place(shown)
-    return Candidate(f"{node.GetName()} {origin_of(node).description}", beside, node is shown)
+    name = f"{node.GetName()} {origin_of(node).description}"
+    if shown is None:
+        return Candidate(name)
+    pairs = zip(node.GetName(), shown.GetName(), strict=False)
+    alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return Candidate(name, _place(node) == _place(shown), alike, node is shown)
 
 
 def _volumes(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLScalarVolumeNode]:

@@ -14,6 +14,7 @@ from TransformerSegLib.bundles.reading import read_bundle
 from TransformerSegLib.bundles.weights import read_checkpoint
 from TransformerSegLib.errors import CheckpointRejected
 from TransformerSegLib.networks.architecture import Architecture
+from TransformerSegLib.networks.file_text import quoted
 from TransformerSegLib.networks.layouts.recognised import Shapes
 from TransformerSegLib.networks.layouts.registry import recognise
 from TransformerSegLib.networks.layouts.swin_unetr import PRETRAINING_HEAD, encoder_names
@@ -153,7 +154,7 @@ def _merging_differs(arguments: Mapping[str, object], architecture: Architecture
 
 
 def _beginnings(names: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(name.partition(".")[0] for name in names))
+    return list(dict.fromkeys(quoted(name.partition(".")[0])[1:-1] for name in names))
 
 
 def _sides(shape: Sequence[int]) -> str:
