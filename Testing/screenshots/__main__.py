@@ -1,7 +1,7 @@
 """``make screenshots``: the panel in each of its states, 400 pixels wide, and a picture of its result, as PNG.
 
 The real module file and the real MRML scene, drawn on a stand-in for Slicer's Qt layer; the embedded model really runs.
-``python Testing/screenshots [--output FOLDER] [STATE ...]`` draws only some of the states of ``states.py``. The two
+``python Testing/screenshots [--output FOLDER] [STATE ...]`` draws only some of the states of ``states.py``. The
 pictures that the README shows are written to the extension's ``Resources`` too.
 """
 
@@ -20,7 +20,7 @@ from states import STATES, draw  # noqa: E402
 
 RESULT = "result"
 PICTURES = [*STATES, RESULT]
-SHOWN_IN_README = {"finished": "panel.png", RESULT: "result.png"}
+SHOWN_IN_README = {"finished": "panel.png", "catalogue": "models.png", RESULT: "result.png"}
 CHILD = "--draw"
 
 

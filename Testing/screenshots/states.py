@@ -166,6 +166,13 @@ def assigned(user: PanelUser) -> None:
 
 
 @state
+def catalogue(user: PanelUser) -> None:
+    """The models that ship with TransformerSeg or can be downloaded, and a CT that suits one of them."""
+    _noise(user, "CT abdomen, portal venous", (80, 80, 60), "CT")
+    user.choose_model("Abdomen, 13 organs, Swin UNETR (BTCV)")
+
+
+@state
 def to_download(user: PanelUser) -> None:
     """A model that is not on this computer, and whose licence restricts its use."""
     _published(user)

@@ -28,6 +28,7 @@ WHAT_TO_DO_NEXT = {
     "packages": ("packagesLabel", "Press Segment to install them"),
     "several_inputs": ("reasonLabel", "Choose the volume for T1ce"),
     "assigned": ("forecastLabel", "window"),
+    "catalogue": ("reasonLabel", "Download this model first"),
     "to_download": ("reasonLabel", "acknowledge the licence of this model, then download it"),
     "downloading": ("changeLabel", "left"),
     "download_failed": ("changeLabel", "→"),

@@ -12,7 +12,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from TransformerSegLib.errors import BundleRejected
 from TransformerSegLib.networks.file_text import EXPRESSION_SIGN, quoted
 
-
 UNION_BRANCH = re.compile(r"constrained-.*|.*\[.*|tuple|list|int|float|str|bool|none")
 """What pydantic puts into the place of a fault beside the names of fields and the numbers of values."""
 
