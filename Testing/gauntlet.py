@@ -139,7 +139,8 @@ def importing(library: ModelLibrary) -> Door:
 
 
 def contents(folder: Path) -> list[tuple[str, int]]:
-    return sorted((str(path), path.stat().st_size) for path in folder.rglob("*"))
+    """All that is in a folder, but for locks, which stay."""
+    return sorted((str(path), path.stat().st_size) for path in folder.rglob("*") if path.suffix != ".lock")
 
 
 def answers(folder: Path, doors: Mapping[str, Sequence[Door]], watch: Watch) -> Iterator[dict[str, str]]:

@@ -16,8 +16,8 @@ import sys
 from pathlib import Path
 
 from TransformerSegLib.bundles.digests import digests
-from TransformerSegLib.bundles.fetching import DOWNLOADS
-from TransformerSegLib.bundles.library import DOWNLOAD_LOCK, ModelLibrary
+from TransformerSegLib.bundles.fetching import DOWNLOAD_LOCK, DOWNLOADS
+from TransformerSegLib.bundles.library import ModelLibrary
 from TransformerSegLib.bundles.summary import ModelSummary
 
 STEPS = frozenset({"open", "os.rename", "os.remove", "os.link", "os.mkdir", "os.rmdir", "shutil.rmtree"})

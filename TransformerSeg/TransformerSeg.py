@@ -38,12 +38,14 @@ class TransformerSeg(ScriptedLoadableModule):
         parent.dependencies = ["SegmentEditor", "Markups", "Sequences"]
         parent.contributors = ["TransformerSeg contributors"]
         parent.helpText = _(
-            "Segments CT and MR volumes with transformers (Swin UNETR, UNETR) on this computer: choose a volume and a "
-            "model, and press Segment. For research use, not for diagnosis."
+            "Segments CT and MR volumes with transformers (Swin UNETR, UNETR, Swin-Unet, TransUNet, UNesT) on this "
+            "computer: choose a volume and a model, and press Segment. For research use, not for diagnosis."
         )
         parent.acknowledgementText = _(
             "The embedded model derives from the Medical Segmentation Decathlon (Antonelli et al., arXiv:2106.05735). "
-            "Swin UNETR: Hatamizadeh et al., arXiv:2201.01266. UNETR: Hatamizadeh et al., arXiv:2103.10504."
+            "Swin UNETR: Hatamizadeh et al., arXiv:2201.01266. UNETR: Hatamizadeh et al., arXiv:2103.10504. "
+            "Swin-Unet: Cao et al., arXiv:2105.05537. TransUNet: Chen et al., arXiv:2102.04306. UNesT: Yu et al., "
+            "arXiv:2209.14378."
         )
         slicer.app.connect("startupCompleted()", registerSampleData)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from TransformerSegLib.bundles import catalogue
+from TransformerSegLib.bundles import listing
 from TransformerSegLib.bundles.catalogue import embedded_bundles, find_bundle
 from TransformerSegLib.errors import BundleRejected
 from TransformerSegLib.resources import resources_folder
@@ -20,7 +20,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("spleen_unetr", "brain_unetr"):
         write_bundle(tmp_path / "Models" / name)
     (tmp_path / "Models" / "no_model").mkdir()
-    monkeypatch.setattr(catalogue, "resources_folder", lambda: tmp_path)
+    monkeypatch.setattr(listing, "resources_folder", lambda: tmp_path)
     return tmp_path / "Models"
 
 
@@ -35,7 +35,12 @@ def test_a_model_is_found_by_its_name_and_by_its_folder(shelf: Path, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("name", "remedy"), [("splen_unetr", "Write “spleen_unetr”"), ("xyz", "(brain_unetr, spleen_unetr)")]
+    ("name", "remedy"),
+    [
+        ("splen_unetr", "Write “spleen_unetr”"),
+        ("swin_unetr_btcv", "Write “swin_unetr_btcv_segmentation”"),
+        ("xyz", "(brain_unetr, spleen_unetr)"),
+    ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest_or_all_names(shelf: Path, name: str, remedy: str):
     with pytest.raises(BundleRejected, match="There is no model") as refusal:
@@ -45,7 +50,7 @@ def test_an_unknown_name_is_refused_with_the_nearest_or_all_names(shelf: Path, n
 
 
 def test_where_no_model_is_embedded_a_folder_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(catalogue, "resources_folder", lambda: tmp_path)
+    monkeypatch.setattr(listing, "resources_folder", lambda: tmp_path)
     with pytest.raises(BundleRejected, match=r"No model is embedded here: name a bundle's folder\.$"):
         find_bundle("spleen_unetr")
 

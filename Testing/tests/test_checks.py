@@ -166,6 +166,11 @@ def test_another_number_of_volumes_than_the_model_takes_is_refused(given):
         check_number_of_inputs([volume()] * given, card(inputs=2))
 
 
+def test_a_model_of_one_input_asks_for_one_volume():
+    with pytest.raises(WrongNumberOfInputs, match=r"needs 1: T1\. Give one volume\.$"):
+        check_number_of_inputs([volume()] * 2, card(inputs=1))
+
+
 def test_the_right_number_of_volumes_passes():
     check_number_of_inputs([volume()] * 3, card(inputs=3))
 

@@ -5,6 +5,7 @@ All of it over real sockets, against a real server on this computer.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -186,8 +187,18 @@ def test_the_pause_that_a_server_asks_for_is_kept_within_bounds(server: LyingSer
 @pytest.mark.parametrize("status", [401, 403, 404, 410, 451, 599])
 def test_a_server_that_has_no_such_file_is_not_asked_again(server: LyingServer, target: Path, status: int):
     server.usual = Answer(status=status)
-    assert str(status) in refused(server.address, target).what
+    error = refused(server.address, target)
+    assert str(status) in error.what
+    assert "page of the model's makers" in error.remedy
+    assert "proxy" not in error.remedy
     assert len(server.asked) == 1
+
+
+def test_a_proxy_that_wants_a_password_is_named(server: LyingServer, target: Path):
+    server.usual = Answer(status=407)
+    error = refused(server.address, target)
+    assert "The proxy says 407" in error.what
+    assert "HTTPS_PROXY" in error.remedy
 
 
 def test_nobody_listening_is_said(target: Path):
@@ -632,6 +643,18 @@ def test_a_lock_is_held_by_one_and_waited_for_by_others(tmp_path: Path):
         with pytest.raises(Cancelled), locked(path, wait):
             pass
     assert not is_locked(path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="locks of POSIX")
+def test_a_file_system_without_locks_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    import fcntl
+
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with locked(tmp_path / "lock", pytest.fail):
+        assert not is_locked(tmp_path / "lock")
 
 
 def test_a_killed_process_holds_no_lock(tmp_path: Path):

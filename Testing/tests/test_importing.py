@@ -234,6 +234,35 @@ def test_a_tensor_that_does_not_fit_is_listed(tmp_path: Path):
     assert "4×8×5×5×5, not 4×8×3×3×3" in listed
 
 
+def around_the_network(**beside: torch.Tensor) -> Callable[[dict], object]:
+    """As PyTorch Lightning saves a class that holds the network as ``net``, and other tensors ``beside`` it."""
+    return lambda state: {"state_dict": {**{f"net.{name}": tensor for name, tensor in state.items()}, **beside}}
+
+
+def test_what_only_the_training_needed_is_left_behind_and_that_is_said(tmp_path: Path):
+    official, case, said = OFFICIAL["unetr_btcv"], golden_case("unetr_btcv"), []
+    path = checkpoint_of("unetr_btcv", tmp_path, wrap=around_the_network(**{"loss.weight": torch.ones(4)}))
+    names = labels(tmp_path, numbered(official.classes))
+    bundle = import_checkpoint(path, names, tmp_path / "model", official.options, said.append)
+    assert case.deviation(answer(bundle, case, official.output), official.output) < MARK
+    assert "Left behind: 1 tensor (of the loss or a metric)" in said
+
+
+def test_what_lies_beside_the_network_otherwise_is_listed(tmp_path: Path):
+    wrap = around_the_network(**{"refining.weight": torch.ones(4)})
+    refusal = refused(tmp_path, checkpoint_of("unetr_btcv", tmp_path, wrap=wrap), OFFICIAL["unetr_btcv"].options)
+    assert list(refusal.details) == ["“refining.weight” is unknown (4)"]
+
+
+def test_no_option_is_named_where_none_can_help(tmp_path: Path):
+    state = official_state("transunet_vit")
+    convolution = "transformer.embeddings.patch_embeddings.weight"
+    state[convolution] = torch.zeros(*state[convolution].shape[:2], 32, 32)
+    refusal = refused(tmp_path, save(state, tmp_path / "patches_of_32.pth"), ImportOptions(heads=(4,)))
+    assert "“patch_size” is “32”" in refusal.why
+    assert "--" not in refusal.remedy
+
+
 def test_weights_that_are_not_finite_leave_no_bundle(tmp_path: Path):
     state = official_state("unetr_btcv")
     state["out.conv.conv.bias"] = torch.full((4,), float("nan"))
@@ -248,7 +277,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(content: bytes, tmp_path: Path)
 
 
 def test_a_checkpoint_that_is_not_there_is_refused(tmp_path: Path):
-    assert "No such file" in str(refused(tmp_path, tmp_path / "nothing.pth"))
+    assert "“nothing.pth” does not exist" in str(refused(tmp_path, tmp_path / "nothing.pth"))
 
 
 def test_a_network_that_classifies_is_refused(tmp_path: Path):

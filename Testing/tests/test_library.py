@@ -11,6 +11,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -19,15 +20,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from TransformerSegLib.bundles import library as library_module
+from TransformerSegLib.bundles import shelf
+from TransformerSegLib.bundles.bundle_copy import MAXIMUM_WEIGHTS_BYTES
 from TransformerSegLib.bundles.catalogue import DEFAULT_MODEL
-from TransformerSegLib.bundles.fetching import DOWNLOADS
+from TransformerSegLib.bundles.fetching import DOWNLOAD_LOCK, DOWNLOADS
 from TransformerSegLib.bundles.fields import OWN_BLOCK
-from TransformerSegLib.bundles.library import DOWNLOAD_LOCK, FORGOTTEN_SECONDS, MAXIMUM_WEIGHTS_BYTES, ModelLibrary
+from TransformerSegLib.bundles.library import ModelLibrary
 from TransformerSegLib.bundles.licences import restricts
-from TransformerSegLib.bundles.moving import DRAFT_PREFIX
 from TransformerSegLib.bundles.patience import Patience
-from TransformerSegLib.bundles.recorded_hashes import HASHES, LOCK
+from TransformerSegLib.bundles.recorded_hashes import HASHES
+from TransformerSegLib.bundles.shelf import DRAFT_PREFIX, FORGOTTEN_SECONDS
 from TransformerSegLib.bundles.summary import ModelSummary, read_summary
 from TransformerSegLib.bundles.weights import MAXIMUM_FILE_BYTES
 from TransformerSegLib.errors import BundleRejected, Cancelled, DownloadFailed, OutputRejected
@@ -78,7 +80,9 @@ def names(library: ModelLibrary) -> list[str]:
 
 
 def left_in(library: ModelLibrary) -> list[str]:
-    return sorted(path.name for path in library.folder.iterdir()) if library.folder.exists() else []
+    """Names in its folder, but for locks, which stay."""
+    found = library.folder.iterdir() if library.folder.exists() else ()
+    return sorted(path.name for path in found if not path.name.endswith(".lock"))
 
 
 # Summaries
@@ -220,6 +224,24 @@ def test_the_same_model_is_imported_once_under_whatever_name(library: ModelLibra
     assert names(library) == [DEFAULT_MODEL, "spleen"]
 
 
+def test_the_same_model_is_imported_once_by_two_at_the_same_moment(
+    library: ModelLibrary, spleen: Path, monkeypatch: pytest.MonkeyPatch
+):
+    other = threading.Thread(target=ModelLibrary(library.folder).import_bundle, args=(spleen,))
+    rename = os.rename
+
+    def rename_after_the_other_began(source: Path, target: Path) -> None:
+        if not other.ident:
+            other.start()
+            other.join(timeout=1.0)
+        rename(source, target)
+
+    monkeypatch.setattr(shelf.os, "rename", rename_after_the_other_began)
+    library.import_bundle(spleen)
+    other.join()
+    assert left_in(library) == ["spleen"]
+
+
 def test_another_model_of_the_same_name_gets_a_number(library: ModelLibrary, spleen: Path, tmp_path: Path):
     library.import_bundle(spleen)
     for seed in (1, 2):
@@ -341,8 +363,9 @@ def test_what_is_no_bundle_is_refused(library: ModelLibrary, tmp_path: Path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("no model")
     zipfile.ZipFile(tmp_path / "empty.zip", "w").close()
-    for name in ("empty", "notes.txt", "empty.zip", "missing"):
+    for name in ("empty", "notes.txt", "empty.zip"):
         assert "model" in refused(library, tmp_path / name).what
+    assert "does not exist" in refused(library, tmp_path / "missing").what
 
 
 def test_one_of_several_models_must_be_chosen(library: ModelLibrary, own_spleen: Path, tmp_path: Path):
@@ -388,7 +411,7 @@ def test_an_interrupted_import_leaves_nothing(
     def rename(source: Path, target: Path) -> None:
         raise stop
 
-    monkeypatch.setattr(library_module.os, "rename", rename)
+    monkeypatch.setattr(shelf.os, "rename", rename)
     with pytest.raises((KeyboardInterrupt, BundleRejected, MemoryError)):
         library.import_bundle(spleen)
     assert left_in(library) == []
@@ -675,7 +698,7 @@ def test_two_processes_fetch_a_model_once(server: ModelServer, library: ModelLib
     with downloading(library) as one, downloading(library) as other:
         assert [process.communicate()[0].strip() for process in (one, other)] == ["True", "True"]
     assert server.asked == [0]
-    assert left_in(library) == [DOWNLOADS, LOCK, HASHES, "spleen"]
+    assert left_in(library) == [DOWNLOADS, HASHES, "spleen"]
 
 
 def test_a_model_that_is_imported_during_its_download_is_taken_as_it_is(
@@ -783,6 +806,42 @@ def test_a_running_download_is_neither_emptied_nor_moved(server: ModelServer, li
         server.held_from = None
         assert process.communicate()[0].strip() == "True"
     assert server.asked == [0]
+
+
+def test_nothing_comes_into_a_folder_that_is_being_moved(
+    server: ModelServer, library: ModelLibrary, spleen: Path, tmp_path: Path
+):
+    library.import_bundle(write_bundle(tmp_path / "mine", seed=1))
+    other = ModelLibrary(library.folder, library.catalogue)
+    refusals = set()
+
+    def come(done: int, total: int | None) -> None:
+        for coming in (lambda: other.download("spleen"), lambda: other.import_bundle(spleen)):
+            with pytest.raises(BundleRejected, match="are being moved") as refused:
+                coming()
+            refusals.add(str(refused.value))
+
+    library.move_to(tmp_path / "moved", come)
+    assert len(refusals) == 1
+    assert names(library) == [DEFAULT_MODEL, "mine"]
+    assert names(other) == [DEFAULT_MODEL]
+    assert server.asked == []
+
+
+def test_a_folder_is_not_moved_while_a_model_comes_into_it(library: ModelLibrary, spleen: Path, tmp_path: Path):
+    def move(done: int, total: int | None) -> None:
+        with pytest.raises(BundleRejected, match="one is being imported"):
+            ModelLibrary(library.folder).move_to(tmp_path / "moved")
+
+    library.import_bundle(spleen, move)
+    assert names(library) == [DEFAULT_MODEL, "spleen"]
+
+
+def test_a_folder_that_went_with_its_disk_can_be_left(library: ModelLibrary, spleen: Path, tmp_path: Path):
+    library.folder.parent.write_text("no folder any more")
+    library.move_to(tmp_path / "moved")
+    library.import_bundle(spleen)
+    assert left_in(library) == ["spleen"]
 
 
 def test_all_of_the_folder_moves(server: ModelServer, library: ModelLibrary, tmp_path: Path):

@@ -120,6 +120,20 @@ def test_a_name_that_is_not_listed_is_refused(models: Command, server: ModelServ
     assert "no model “liver” to be downloaded" in said
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("nothing.zip", "“nothing.zip” does not exist"),
+        ("epoch_150.pth", "transformerseg import epoch_150.pth --labels labels.json"),
+    ],
+)
+def test_what_is_no_bundle_is_refused_with_what_to_do(models: Command, tmp_path: Path, name: str, told: str):
+    (tmp_path / "epoch_150.pth").write_bytes(b"weights")
+    code, said = models("import", tmp_path / name)
+    assert code != 0
+    assert told in " ".join(said.split())
+
+
 def test_a_model_is_carried_to_another_computer(models: Command, spleen: Path, folder: Path, tmp_path: Path):
     archive = tmp_path / "carried.zip"
     assert models("import", spleen)[0] == 0
@@ -127,6 +141,7 @@ def test_a_model_is_carried_to_another_computer(models: Command, spleen: Path, f
     code, said = models("export", "spleen", archive)
     assert code != 0
     assert "exists already" in said
+    assert "add --overwrite" in said
     assert models("export", "spleen", archive, "--overwrite")[0] == 0
     with zipfile.ZipFile(archive) as packed:
         assert packed.testzip() is None

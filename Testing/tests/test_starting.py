@@ -117,6 +117,32 @@ def test_a_start_of_another_network_is_refused(network, other, tmp_path: Path):
         starting_weights(path, network)
 
 
+def test_a_start_of_slices_is_not_recommended_for_a_training_on_volumes(tmp_path: Path):
+    path = write_bundle(tmp_path / "start", architecture="SwinUnet")
+    with pytest.raises(CheckpointRejected, match="holds a SwinUnet") as refusal:
+        starting_weights(path, configured("UNETR", UNETR))
+    assert refusal.value.remedy == "Name another start"
+
+
+@pytest.mark.parametrize("start", [self_supervised_encoder, lambda path: save(official_state("swin_unetr_v1"), path)])
+def test_a_start_that_does_not_tell_its_order_of_merging_says_so(start, tmp_path: Path):
+    path = start(tmp_path / "start.pt")
+    (said,) = (line for line in starting_weights(path, configured("SwinUNETR", SWIN)).report if "merges" in line)
+    assert "does not tell" in said
+    assert "“downsample”: “legacy”" in said
+
+
+def test_a_start_that_is_known_by_its_hash_is_taken_at_its_order_of_merging(tmp_path: Path, monkeypatch):
+    path = self_supervised_encoder(tmp_path / "model_swinvit.pt")
+    monkeypatch.setattr("TransformerSegLib.training.starting.trained_with_monai", lambda weights: "1.0.1")
+    old, new = (
+        "\n".join(starting_weights(path, configured("SwinUNETR", {**SWIN, "downsample": order})).report)
+        for order in ("legacy", "merging")
+    )
+    assert "merges" not in old
+    assert "the start merges patches as MONAI 0.9 to 1.4, and the recipe as MONAI 1.5 and later" in new
+
+
 def test_a_checkpoint_of_the_same_network_may_have_other_classes(tmp_path: Path):
     state = official_state("unetr_btcv")
     path = save(of_monai_trainer(with_prefix("module.")(state)), tmp_path / "btcv.pth")

@@ -188,6 +188,10 @@ FIRST, SECOND = CARD["classes"]
         ({"recipe": {"patch": [32, 32, 48]}}, "takes windows of 32×32×32 only"),
         ({"recipe": {"spacing_mm": [1, 1, 0]}}, "spacing_mm"),
         ({"recipe": {"architecture": "UNet"}}, "“UNet” is not supported"),
+        (
+            {"recipe": {"architecture": "TransUNet", "network": {"in_channels": 1, "out_channels": 3}}},
+            "TransUNet sees slices, and what is trained here sees volumes",
+        ),
         ({"recipe": {"network": {"out_channels": 3}}}, "“in_channels” is missing"),
         ({"recipe": {"network": RECIPE["network"] | {"in_channels": 2}}}, "2"),
         ({"recipe": {"network": RECIPE["network"] | {"out_channels": 2}}}, "last channel is 1"),

@@ -1,4 +1,4 @@
-"""The engine without Slicer: ``transformerseg segment``, ``models``, ``train``."""
+"""The engine without Slicer: ``transformerseg segment``, ``models``, ``import``, ``train``."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def segment(
             "--output",
             "-o",
             metavar="FILE",
-            help="Where the result goes: .seg.nrrd, .nii.gz, or .mrb (a Slicer scene).",
+            help="Where the result goes: .seg.nrrd, .mrb (a Slicer scene), .nii.gz, .nii, .nrrd or .mha.",
         ),
     ],
     named: Annotated[

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from TransformerSegLib.bundles.bundle import Bundle
 from TransformerSegLib.bundles.layout import model_folders
+from TransformerSegLib.bundles.listing import embedded_models
 from TransformerSegLib.bundles.models_folder import models_folder
 from TransformerSegLib.bundles.published import published_models
 from TransformerSegLib.bundles.reading import read_bundle
 from TransformerSegLib.errors import BundleRejected
 from TransformerSegLib.networks.file_text import quoted
-from TransformerSegLib.resources import resources_folder
 
 DEFAULT_MODEL = "hippocampus_swin_unetr"
 """The embedded model that is used where none is named."""
@@ -30,7 +30,7 @@ def find_bundle(name_or_folder: str | Path = DEFAULT_MODEL, own_models: Path | N
     Raises:
         BundleRejected: there is no such model, it is not on this computer yet, or it cannot be used.
     """
-    embedded = _embedded_folders()
+    embedded = embedded_models()
     folders = {**model_folders(own_models or models_folder()), **embedded}
     if str(name_or_folder) in folders:
         return read_bundle(folders[str(name_or_folder)])
@@ -44,7 +44,9 @@ def find_bundle(name_or_folder: str | Path = DEFAULT_MODEL, own_models: Path | N
             f"{model.weights.host}",
             remedy=f"Download it with “transformerseg models download {model.name}”",
         )
-    near = difflib.get_close_matches(str(name_or_folder), [*folders, *published], n=1)
+    names = [*folders, *published]
+    begun = [name for name in names if name.startswith(str(name_or_folder))]
+    near = begun or difflib.get_close_matches(str(name_or_folder), names, n=1)
     raise BundleRejected(
         f"There is no model {quoted(str(name_or_folder))}",
         why="it is neither the name of a model nor a folder",
@@ -66,8 +68,4 @@ def embedded_bundles() -> list[Bundle]:
     Raises:
         BundleRejected: one of them cannot be used.
     """
-    return [read_bundle(folder) for folder in _embedded_folders().values()]
-
-
-def _embedded_folders() -> dict[str, Path]:
-    return model_folders(resources_folder() / "Models")
+    return [read_bundle(folder) for folder in embedded_models().values()]

@@ -35,6 +35,12 @@ CONTENT_RANGE = re.compile(r"bytes (?:(?P<first>\d+)-\d+|\*)/(?P<total>\d+|\*)")
 """RFC 9110, 14.4."""
 
 
+GO_ON = "Try again: it goes on where it stopped"
+CHECK_NETWORK = "Check the network, its proxy (HTTPS_PROXY) and the address, or import the model from a file"
+ASK_MAKERS = "Look at the page of the model's makers for where it is now, or import the model from a file"
+"""Remedies: after a break, where the server is not reached, and where it is reached and does not give the file."""
+
+
 @dataclass(frozen=True)
 class Wanted:
     """A file to be fetched.
@@ -127,11 +133,12 @@ class _Download:
             except Broken as broken:
                 stopped = broken
             except Unreachable as unreachable:
-                raise self._failed(f"The file cannot be fetched ({unreachable})") from None
+                raise self._failed(f"The file cannot be fetched ({unreachable})", CHECK_NETWORK) from None
             if self._partial.size > self._furthest:
                 failures, self._furthest = 0, self._partial.size
             if failures == len(self._patience.pauses):
-                raise self._failed(f"The download broke off ({stopped})", kept=self._partial.size > 0)
+                remedy = GO_ON if self._partial.size else CHECK_NETWORK
+                raise self._failed(f"The download broke off ({stopped})", remedy)
             self._pause(max(self._patience.pauses[failures], min(stopped.pause, self._patience.longest_pause)))
             failures += 1
 
@@ -238,7 +245,9 @@ class _Download:
         if status in PASSING:
             after = number(given.headers.get("Retry-After", ""))
             raise Broken(f"the server says {_spoken(status)}", pause=float(after or 0))
-        raise self._failed(f"The server says {_spoken(status)}")
+        if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            raise self._failed(f"The proxy says {_spoken(status)}", CHECK_NETWORK)
+        raise self._failed(f"The server says {_spoken(status)}", ASK_MAKERS)
 
     def _pause(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -246,15 +255,9 @@ class _Download:
             self._raise_if_cancelled()
             time.sleep(min(left, ASKED_EVERY_SECONDS))
 
-    def _failed(self, what: str, *, kept: bool = False) -> DownloadFailed:
+    def _failed(self, what: str, remedy: str) -> DownloadFailed:
         return DownloadFailed(
-            what,
-            why=f"the file is fetched from {urlsplit(self._wanted.address).hostname}",
-            remedy=(
-                "Try again: it goes on where it stopped"
-                if kept
-                else "Check the network, its proxy (HTTPS_PROXY) and the address, or import the model from a file"
-            ),
+            what, why=f"the file is fetched from {urlsplit(self._wanted.address).hostname}", remedy=remedy
         )
 
     def _too_large(self, size: int) -> DownloadFailed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,9 @@ from pathlib import Path
 
 ASKED_EVERY_SECONDS = 0.2
 """How often a lock that somebody else holds is asked for."""
+
+NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+"""What network file systems without locks answer: there nobody can be kept out, and nobody waits for ever."""
 
 
 @contextmanager
@@ -37,18 +41,21 @@ def locked(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody holds the lock at ``path`` now."""
+    """Whether somebody holds the lock at ``path`` now. Asked twice: another may be asking too, which takes a moment."""
     if not path.exists():
         return False
     descriptor = os.open(path, os.O_RDWR)
     try:
+        if _taken(descriptor):
+            return False
+        time.sleep(ASKED_EVERY_SECONDS)
         return not _taken(descriptor)
     finally:
         os.close(descriptor)
 
 
 def _taken(descriptor: int) -> bool:
-    """Take the lock if it is free. It is given back where the descriptor is closed."""
+    """Take the lock if it is free, or if the file system has no locks. It is given back with the descriptor."""
     try:
         if os.name == "nt":
             import msvcrt
@@ -58,6 +65,6 @@ def _taken(descriptor: int) -> bool:
             import fcntl
 
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
+    except OSError as error:
+        return error.errno in NO_LOCKS
     return True

@@ -111,10 +111,14 @@ def architecture_of(found: Recognised, arguments: Mapping[str, object]) -> Archi
         architecture = configured(found.architecture, arguments)
         architecture.outline()
     except BundleRejected as rejected:
+        faulty = {name for name in arguments if quoted(name) in rejected.what}
+        told = {name for name, value in arguments.items() if found.arguments.get(name) != value}
         raise CheckpointRejected(
             f"The checkpoint's network cannot be built ({found.layout})",
-            why=rejected.what.replace("The bundle", "the import"),
-            remedy="Check the options that you gave, such as --heads and --image-size",
+            why=rejected.what.replace("The bundle gives", "the checkpoint gives"),
+            remedy="Ask its makers for one of the usual sizes: the shapes of its tensors tell this, and no option does"
+            if faulty and not faulty & told
+            else "Check the options that you gave, such as --heads and --image-size",
         ) from None
     return architecture
 

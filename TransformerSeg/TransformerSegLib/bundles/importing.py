@@ -6,7 +6,6 @@ all of it at once. The bundle is read back, weights and all, before it gets its 
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from TransformerSegLib.bundles.bundle import Bundle
 from TransformerSegLib.bundles.card import Card, Requirements
+from TransformerSegLib.bundles.digests import digests
 from TransformerSegLib.bundles.import_network import (
     MERGING,
     Question,
@@ -30,12 +30,12 @@ from TransformerSegLib.bundles.labels import Label, are_exclusive, read_labels, 
 from TransformerSegLib.bundles.layout import LICENCE
 from TransformerSegLib.bundles.plan import Plan
 from TransformerSegLib.bundles.reading import read_bundle
+from TransformerSegLib.bundles.surroundings import BESIDE, recognised_among
 from TransformerSegLib.bundles.weights import Checkpoint, read_checkpoint
 from TransformerSegLib.bundles.writing import new_folder, refuse_overwriting, write_card, write_weights
 from TransformerSegLib.errors import CheckpointRejected
 from TransformerSegLib.networks.architecture import Architecture
 from TransformerSegLib.networks.layouts.recognised import Recognised, Shapes
-from TransformerSegLib.networks.layouts.registry import recognise
 from TransformerSegLib.networks.swin_unetr import merging_told
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def import_checkpoint(
     plan, card = _plan_and_card(understood, named, options, output.name, checkpoint)
     tensors = _needed(loaded.tensors, understood)
     _tell(say, understood, loaded, tensors, card)
-    origin = [f"Imported by `transformerseg import` from “{checkpoint.name}”, SHA-256 {_sha256(checkpoint)}."]
+    origin = [f"Imported by `transformerseg import` from “{checkpoint.name}”, SHA-256 {digests(checkpoint)['sha256']}."]
     with new_folder(output) as draft:
         write_weights(draft, tensors)
         (draft / LICENCE).write_text(f"{card.licence}\n", encoding="utf-8")
@@ -110,7 +110,7 @@ class _Understood:
 
 def _understood(shapes: Shapes, options: ImportOptions, checkpoint: Path) -> _Understood:
     """From names and shapes alone, before any memory is taken for tensors."""
-    found = recognise(shapes)
+    found = recognised_among(shapes)
     settled = settle(found, options, checkpoint)
     preparing, questions = chosen(found.architecture, settled.arguments, options)
     _ask(*settled.questions, *questions)
@@ -189,8 +189,9 @@ def _tell(
     card: Card,
 ) -> None:
     found, arguments = understood.found, understood.settled.arguments
-    parameters = sum(tensor.numel() for name, tensor in loaded.tensors.items() if _is_learned(name, tensor))
-    say(f"Recognised: {found.layout}; {parameters:,} parameters in {len(loaded.tensors)} tensors")
+    read = {name: tensor for name, tensor in loaded.tensors.items() if found.ignored.get(name) != BESIDE}
+    parameters = sum(tensor.numel() for name, tensor in read.items() if _is_learned(name, tensor))
+    say(f"Recognised: {found.layout}; {parameters:,} parameters in {len(read)} tensors")
     say("  " + ", ".join(f"{name} {_written(value)}" for name, value in arguments.items()))
     if MERGING in arguments:
         say(f"  Patch merging: {merging_told(arguments)}")
@@ -208,11 +209,6 @@ def _tell(
 
 def _is_learned(name: str, tensor: torch.Tensor) -> bool:
     return tensor.is_floating_point() and not name.endswith(NOT_LEARNED)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _written(value: object) -> str:

@@ -55,8 +55,14 @@ def read_labels(path: Path) -> tuple[Label, ...]:
     Raises:
         LabelsRejected: the file cannot be read, or has none of the known forms.
     """
+    if not path.exists():
+        raise LabelsRejected(
+            f"The labels “{path.name}” do not exist",
+            why="they say what the network's channels are",
+            remedy="Check how the path is spelt",
+        )
     try:
-        if path.exists() and not path.is_file():
+        if not path.is_file():
             raise ValueError("it is not a file")
         if path.stat().st_size > MAXIMUM_FILE_BYTES:
             raise ValueError(f"it is larger than {MAXIMUM_FILE_BYTES // 1024**2} MB")

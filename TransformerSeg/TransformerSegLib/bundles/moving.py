@@ -13,14 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from TransformerSegLib.bundles.copying import Meter, OnBytes, Tell, copy_bytes
-from TransformerSegLib.bundles.fetching import DOWNLOADS
+from TransformerSegLib.bundles.fetching import unfinished_downloads
 from TransformerSegLib.bundles.layout import model_folders
 from TransformerSegLib.bundles.recorded_hashes import record_hashes, recorded_hashes
+from TransformerSegLib.bundles.shelf import DRAFT_PREFIX
 from TransformerSegLib.errors import BundleRejected
 from TransformerSegLib.networks.file_text import quoted
-
-DRAFT_PREFIX = ".import-"
-"""Of a folder in which a bundle is put together before it appears under its name."""
 
 
 def check_place(old: Path, new: Path) -> None:
@@ -50,7 +48,8 @@ def copy_library(old: Path, new: Path, on_bytes: OnBytes, raise_if_cancelled: Ca
         OSError: something cannot be read or written.
     """
     new.mkdir(parents=True, exist_ok=True)
-    models, unfinished = list(model_folders(old).values()), _unfinished(old)
+    models = list(model_folders(old).values())
+    unfinished = [folder for folder in unfinished_downloads(old) if folder_bytes(folder)]
     missing = [folder for folder in (*models, *unfinished) if not (new / folder.relative_to(old)).exists()]
     size = sum(folder_bytes(folder) for folder in missing)
     if (free := shutil.disk_usage(new).free) < size:
@@ -69,10 +68,6 @@ def copy_library(old: Path, new: Path, on_bytes: OnBytes, raise_if_cancelled: Ca
     if recorded := recorded_hashes(old):
         record_hashes(new, recorded)
     return [*models, *unfinished]
-
-
-def _unfinished(library: Path) -> list[Path]:
-    return [folder for folder in (library / DOWNLOADS).glob("*") if folder_bytes(folder)]
 
 
 def folder_bytes(folder: Path) -> int:

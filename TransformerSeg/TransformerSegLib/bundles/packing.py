@@ -34,7 +34,9 @@ def pack_bundle(
     files = [*(inside(folder, text) for text in texts), weights]
     if archive.exists() and not overwrite:
         raise OutputRejected(
-            f"“{archive}” exists already", why="nothing is replaced unasked", remedy="Choose another name, or allow it"
+            f"“{archive}” exists already",
+            why="nothing is replaced unasked",
+            remedy="Choose another name, or add --overwrite",
         )
     try:
         meter = Meter(sum(file.stat().st_size for file in files), on_bytes, raise_if_cancelled)

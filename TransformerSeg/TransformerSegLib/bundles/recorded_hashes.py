@@ -35,7 +35,7 @@ def recorded_hashes(folder: Path) -> dict[str, str]:
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
             raise ValueError("it does not hold one hash an address")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError, RecursionError) as error:
         raise DownloadFailed(

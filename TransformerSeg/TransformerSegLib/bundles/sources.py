@@ -32,6 +32,9 @@ MAXIMUM_EXPANSION = 100
 ALWAYS_ALLOWED_BYTES = 1024**2
 """What a file may unpack to however small it was packed."""
 
+CHECKPOINTS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
+"""Endings of files that hold weights alone."""
+
 ENCRYPTED = 0x1
 """The flag of an archive's entry that needs a password."""
 
@@ -72,6 +75,19 @@ def open_source(path: Path) -> Iterator[Source]:
     """
     if path.is_dir():
         yield _FolderSource(path)
+    elif not path.exists():
+        raise BundleRejected(
+            f"{quoted(path.name)} does not exist",
+            why="there is nothing to import",
+            remedy="Check how the path is spelt",
+        )
+    elif path.suffix.lower() in CHECKPOINTS:
+        raise BundleRejected(
+            f"{quoted(path.name)} is a checkpoint: weights alone",
+            why="a model also says what its structures are called and how a volume is prepared for it",
+            remedy=f"Make a model of it on the command line (transformerseg import {path.name} --labels labels.json "
+            "--output FOLDER), and import that folder",
+        )
     elif path.is_file() and zipfile.is_zipfile(path):
         with _archive(path) as archive:
             yield _ZipSource(path, archive)

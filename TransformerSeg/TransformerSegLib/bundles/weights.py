@@ -87,9 +87,15 @@ def read_checkpoint(path: Path, look: Callable[[Shapes], None] = lambda shapes: 
         look: is given the tensors' shapes before any of them is read, and may raise.
 
     Raises:
-        CheckpointRejected: the file is damaged, or holds something else than tensors, plain containers and numbers, or
-            NaN or infinite numbers in a tensor.
+        CheckpointRejected: there is no such file, or it is damaged, or holds something else than tensors, plain
+            containers and numbers, or NaN or infinite numbers in a tensor.
     """
+    if not path.exists():
+        raise CheckpointRejected(
+            f"The checkpoint {quoted(path.name)} does not exist",
+            why="there is nothing to read",
+            remedy="Check how the path is spelt",
+        )
     try:
         checkpoint = _read(path, look)
         for name, tensor in checkpoint.tensors.items():

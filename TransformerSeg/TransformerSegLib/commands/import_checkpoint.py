@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -108,7 +109,7 @@ def import_checkpoint(
         bundle = make_bundle(checkpoint, labels, output, options, typer.echo)
     typer.echo(f"Saved {output}: {', '.join(each.name for each in bundle.card.classes)}")
     volumes = " ".join(f"{channel.name.replace(' ', '_')}.nii.gz" for channel in bundle.card.inputs)
-    typer.echo(f"Use it: transformerseg segment {volumes} --model {output} --output result.seg.nrrd")
+    typer.echo(f"Use it: transformerseg segment {volumes} --model {shlex.quote(str(output))} --output result.seg.nrrd")
 
 
 def _spacing(text: str) -> tuple[float, ...] | None:

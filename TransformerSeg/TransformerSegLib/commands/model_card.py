@@ -99,7 +99,7 @@ def show_published(model: PublishedModel) -> None:
     published = f"{weights.hash_type} {weights.hash_value}" if weights.hash_type else "none is published"
     for title, text in (
         ("Modality", card["requirements"].get("modality")),
-        ("Mean Dice", f"{card['dice']['mean']:.3f}"),
+        ("Mean Dice", f"{card['dice']['mean']:.3f}" if "mean" in card["dice"] else ""),
         ("Dice measured on", card["dice_data"]),
         ("Training data", card["training_data"]),
         ("Weights", f"{weights.address}, about {data_size(weights.expected_bytes)}"),

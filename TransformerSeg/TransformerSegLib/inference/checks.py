@@ -144,7 +144,7 @@ def check_number_of_inputs(volumes: Sequence[Volume], card: Card) -> None:
         raise WrongNumberOfInputs(
             f"{_counted(len(volumes), 'volume')} given",
             why=f"“{card.title}” needs {len(card.inputs)}: {names}",
-            remedy="Give one volume for each of them",
+            remedy="Give one volume for each of them" if len(card.inputs) > 1 else "Give one volume",
         )
 
 

@@ -126,6 +126,12 @@ class _Switch:
         return getattr(self.everyone_else if post is None else _Stream(self._name, post), attribute)
 
 
+_switches: dict[tuple[str, int], _Switch] = {}
+"""One for each stream that was ever replaced, by its name and its id, and never let go: Python's ``print`` only borrows
+the stream that it writes to (github.com/python/cpython/issues/130163), and one that was destroyed meanwhile, because a
+job ended in another thread, takes the whole program with it."""
+
+
 class _Gate:
     """Stands in for a function: diverted threads call another one instead."""
 
@@ -152,7 +158,7 @@ def _divert() -> None:
     for name in _STREAMS:
         stream = getattr(sys, name)
         if stream is not None and not isinstance(stream, _Switch):
-            setattr(sys, name, _Switch(name, stream))
+            setattr(sys, name, _switches.setdefault((name, id(stream)), _Switch(name, stream)))
 
 
 def _restore() -> None:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from TransformerSegLib.errors import BundleRejected, TransformerSegError
+from TransformerSegLib.errors import TransformerSegError
 from TransformerSegLib.inference.progress import Progress, Stage
 from TransformerSegLib.jobs.job import Job, JobState
 from TransformerSegLib.panel.remedies import for_panel
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from TransformerSegLib.bundles.library import ModelLibrary, ModelSummary
     from TransformerSegLib.inference.progress import CancelToken, OnProgress
     from TransformerSegLib.jobs.queue import JobQueue
-
-CHECKPOINTS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
-"""Endings of files that hold weights alone."""
 
 TOLD_EVERY_SECONDS = 0.1
 """How often it is told how far a transfer is: faster than anybody reads, and slow enough for the window."""
@@ -119,7 +116,7 @@ class LibraryWork:
 
     def import_bundle(self, path: Path, on_change: OnChange) -> Change:
         """Copy a bundle, a folder or a zip archive, into the library."""
-        do = partial(_import, self.models, path)
+        do = partial(self.models.import_bundle, path)
         return self._start(Change(Kind.IMPORT, path.name, do=do), on_change)
 
     def export(self, model: ModelSummary, path: Path, on_change: OnChange) -> Change:
@@ -200,16 +197,3 @@ class _Work:
             on_progress(Progress(Stage.TRANSFER, done, total or 0))
 
         return self._do(on_bytes, cancel.raise_if_cancelled)
-
-
-def _import(
-    models: ModelLibrary, path: Path, on_bytes: OnBytes, raise_if_cancelled: Callable[[], None]
-) -> ModelSummary:
-    if path.suffix.lower() in CHECKPOINTS:
-        raise BundleRejected(
-            f"“{path.name}” is a checkpoint: weights alone",
-            why="a model also says what its structures are called and how a volume is prepared for it",
-            remedy=f"Make a model of it on the command line (transformerseg import {path.name} --labels labels.json "
-            "--output FOLDER), and drop that folder here",
-        )
-    return models.import_bundle(path, on_bytes, raise_if_cancelled)

@@ -14,13 +14,14 @@ from slicer.i18n import tr as _
 
 from TransformerSegLib.bundles.library import ModelSummary
 from TransformerSegLib.bundles.recorded_hashes import recorded_hash
+from TransformerSegLib.bundles.sources import CHECKPOINTS
 from TransformerSegLib.errors import TransformerSegError
 from TransformerSegLib.inference.data_size import data_size
 from TransformerSegLib.jobs.job import JobState
 from TransformerSegLib.panel.card_text import card_text
 from TransformerSegLib.panel.change_row import ChangeRow, is_worth_reading
 from TransformerSegLib.panel.dropping import DropTarget
-from TransformerSegLib.panel.library_work import CHECKPOINTS, Change, Kind, LibraryWork
+from TransformerSegLib.panel.library_work import Change, Kind, LibraryWork
 from TransformerSegLib.panel.licences import Licences
 from TransformerSegLib.panel.loading import load_section
 from TransformerSegLib.panel.model_list import ModelList

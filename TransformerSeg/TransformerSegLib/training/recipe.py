@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from TransformerSegLib.training.record_file import read_record
 
+AXES = 3
+"""Of what a network is trained on here: patches of a volume. Networks of slices are trained elsewhere."""
+
 Positive = Annotated[int, Field(gt=0)]
 Voxels = Annotated[int, Field(ge=0)]
 Millimetres = Annotated[float, Field(gt=0, le=1000)]
@@ -18,7 +21,7 @@ class Recipe(BaseModel):
     """A fine-tuning run. Written as JSON; unknown fields are refused.
 
     Attributes:
-        architecture: name in the registry of networks.
+        architecture: name in the registry of networks; one that sees volumes.
         network: the network's arguments, under MONAI's names.
         axcodes: orientation to which images are brought, e.g. "RAS".
         spacing_mm: voxel spacing to which images are resampled, mm, in that orientation.

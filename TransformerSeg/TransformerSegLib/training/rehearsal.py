@@ -9,10 +9,11 @@ from TransformerSegLib.bundles.card import Card
 from TransformerSegLib.bundles.layout import WEIGHTS
 from TransformerSegLib.bundles.reading import read_bundle
 from TransformerSegLib.errors import BundleRejected, TrainingDataRejected
-from TransformerSegLib.networks.registry import configured
+from TransformerSegLib.networks.architecture import Architecture
+from TransformerSegLib.networks.registry import ARCHITECTURES, configured
 from TransformerSegLib.training.data_list import DataList
 from TransformerSegLib.training.export import write_trained_card
-from TransformerSegLib.training.recipe import Recipe
+from TransformerSegLib.training.recipe import AXES, Recipe
 
 
 def rehearse(recipe: Recipe, card: Card, data: DataList) -> None:
@@ -34,7 +35,9 @@ def rehearse(recipe: Recipe, card: Card, data: DataList) -> None:
 def _export_without_weights(recipe: Recipe, card: Card) -> None:
     """The reader of bundles is the judge: it knows every rule for networks, windows, transforms and cards."""
     try:
-        configured(recipe.architecture, recipe.network).outline()
+        network = configured(recipe.architecture, recipe.network)
+        _refuse_slices(network)
+        network.outline()
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place, "model")
             write_trained_card(folder, card, recipe)
@@ -48,6 +51,17 @@ def _export_without_weights(recipe: Recipe, card: Card) -> None:
             why=f"the exported bundle would be refused: {error.what}",
             remedy="Correct recipe.json or card.json",
         ) from error
+
+
+def _refuse_slices(network: Architecture) -> None:
+    if network.axes != AXES:
+        others = ", ".join(name for name, architecture in ARCHITECTURES.items() if architecture.axes == AXES)
+        raise TrainingDataRejected(
+            f"{network.name} sees slices, and what is trained here sees volumes",
+            why="a training step takes its patches from volumes",
+            remedy="Train it with its official code, and import the checkpoint (transformerseg import), or set "
+            f"“architecture” in recipe.json to one of {others}",
+        )
 
 
 def _check_channels(recipe: Recipe, card: Card) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from TransformerSegLib.bundles.import_network import names_taken
+from TransformerSegLib.bundles.known_weights import trained_with_monai
 from TransformerSegLib.bundles.numpy_archive import SUFFIX, read_arrays
 from TransformerSegLib.bundles.reading import read_bundle
 from TransformerSegLib.bundles.weights import read_checkpoint
@@ -18,9 +19,11 @@ from TransformerSegLib.networks.file_text import quoted
 from TransformerSegLib.networks.layouts.recognised import Shapes
 from TransformerSegLib.networks.layouts.registry import recognise
 from TransformerSegLib.networks.layouts.swin_unetr import PRETRAINING_HEAD, encoder_names
-from TransformerSegLib.networks.swin_unetr import SwinUNETR, merging_told
+from TransformerSegLib.networks.registry import ARCHITECTURES
+from TransformerSegLib.networks.swin_unetr import LEGACY_MERGING, SwinUNETR, merging_told
 from TransformerSegLib.networks.transunet import TransUNet
 from TransformerSegLib.networks.transunet_jax import from_jax, is_jax
+from TransformerSegLib.training.recipe import AXES
 
 if TYPE_CHECKING:
     import torch
@@ -57,7 +60,7 @@ def starting_weights(path: Path, architecture: Architecture) -> Start:
 
     Args:
         path: the encoder of a self-supervised Swin (``model_swinvit.pt``), a checkpoint or bundle of the same network,
-            whose classes may be others, or for TransUNet Google's ``R50+ViT-B_16.npz``.
+            whose classes may be others, or for a TransUNet, which is trained elsewhere, Google's ``R50+ViT-B_16.npz``.
         architecture: of the network.
 
     Raises:
@@ -66,10 +69,10 @@ def starting_weights(path: Path, architecture: Architecture) -> Start:
     """
     if path.suffix == SUFFIX:
         return _from_photographs(path, architecture)
-    file, said = path, []
+    file, said = path, None
     if path.is_dir():
         bundle = read_bundle(path)
-        file, said = bundle.weights, _merging_differs(bundle.plan.network.arguments, architecture)
+        file, said = bundle.weights, bundle.plan.network.arguments
     loaded = read_checkpoint(file)
     shapes = {name: tuple(tensor.shape) for name, tensor in loaded.tensors.items()}
     names, ignored = _names(shapes, architecture)
@@ -82,7 +85,8 @@ def starting_weights(path: Path, architecture: Architecture) -> Start:
         if name not in taken
     ]
     _refuse_too_little(path, len(taken), len(candidates), differing)
-    report = [f"Start: {len(taken)} of the network's {len(own)} tensors are those of “{path.name}”", *said]
+    report = [f"Start: {len(taken)} of the network's {len(own)} tensors are those of “{path.name}”"]
+    report += _on_merging(file, said, architecture)
     report += [f"Begun at random: {line}" for line in differing]
     if missing := len(own) - len(taken) - len(differing):
         report.append(f"Begun at random: {missing} tensors that the start does not have")
@@ -142,14 +146,31 @@ def _refuse_other(held: str, architecture: Architecture) -> None:
         raise CheckpointRejected(
             f"The start holds a {held}, and the recipe trains a {architecture.name}",
             why="the weights of one mean nothing to the other",
-            remedy=f"Set “architecture” in recipe.json to {held}, or name another start",
+            remedy=f"Set “architecture” in recipe.json to {held}, or name another start"
+            if ARCHITECTURES[held].axes == AXES
+            else "Name another start",
         )
 
 
-def _merging_differs(arguments: Mapping[str, object], architecture: Architecture) -> list[str]:
-    if not isinstance(architecture, SwinUNETR) or "downsample" not in arguments:
+def _on_merging(weights: Path, said: Mapping[str, object] | None, architecture: Architecture) -> list[str]:
+    """Weights that merge patches in another order load without a word, and are a worse start than they look.
+
+    Args:
+        weights: the file of the start.
+        said: the arguments of its network, where it is a bundle.
+        architecture: of the network that is trained.
+    """
+    if not isinstance(architecture, SwinUNETR):
         return []
-    theirs, ours = merging_told(arguments), merging_told(architecture.model_dump())
+    ours = merging_told(architecture.model_dump())
+    if said is None and (version := trained_with_monai(weights)) is not None:
+        said = SwinUNETR.modern({}, version)
+    if said is None:
+        return [
+            f"Take care: the start does not tell in which order it merges patches; the recipe merges them {ours}. "
+            f"Weights that MONAI 0.9 to 1.4 trained want “downsample”: “{LEGACY_MERGING}” in recipe.json"
+        ]
+    theirs = merging_told(said)
     return [] if theirs == ours else [f"Take care: the start merges patches {theirs}, and the recipe {ours}"]
 
 
