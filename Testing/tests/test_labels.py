@@ -131,5 +131,5 @@ def test_labels_that_do_not_fit_the_network_are_refused(content: object, said: s
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path):
-    with pytest.raises(LabelsRejected, match="“labels.json” do not exist"):
+    with pytest.raises(LabelsRejected, match=r"“labels\.json” do not exist"):
         read_labels(tmp_path / "labels.json")
