@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from TransformerSegLib.bundles.copying import Tell, copy_bytes
 from TransformerSegLib.bundles.layout import METADATA, inside, model_folders
 from TransformerSegLib.bundles.zip_directory import MAXIMUM_DIRECTORY_BYTES, directory_bytes
-from TransformerSegLib.errors import BundleRejected
+from TransformerSegLib.errors import BundleRejected, CheckpointRejected
 from TransformerSegLib.networks.file_text import quoted
 
 MAXIMUM_ENTRIES = 100_000
@@ -82,7 +82,7 @@ def open_source(path: Path) -> Iterator[Source]:
             remedy="Check how the path is spelt",
         )
     elif path.suffix.lower() in CHECKPOINTS:
-        raise BundleRejected(
+        raise CheckpointRejected(
             f"{quoted(path.name)} is a checkpoint: weights alone",
             why="a model also says what its structures are called and how a volume is prepared for it",
             remedy=f"Make a model of it on the command line (transformerseg import {path.name} --labels labels.json "
