@@ -141,13 +141,7 @@ def several_inputs(user: PanelUser) -> None:
     """A model with four inputs, and a study with three of them."""
     for name in ("FLAIR axial", "T1 native", "T2 TSE axial"):
         _noise(user, name, (60, 72, 60), "MR")
-    channels, classes = ("T1", "T1ce", "T2", "FLAIR"), ("Necrotic core", "Oedema", "Enhancing tumour")
-    with tempfile.TemporaryDirectory() as folder:
-        bundle = write_bundle(
-            Path(folder) / "brain_tumour", inputs=channels, classes=classes, requirements=Requirements(modality="MR")
-        )
-        _title(bundle, "Brain tumour, UNETR", "CC-BY-NC-4.0: not for commercial use")
-        user.import_folder(bundle)
+    _import_brain_tumour(user, "CC-BY-NC-4.0: not for commercial use")
     user.wait()
 
 
@@ -156,13 +150,7 @@ def assigned(user: PanelUser) -> None:
     """A model with four inputs, which the volumes' names tell apart."""
     for name in ("t1 native", "t1ce gadolinium", "t2 tse ax", "ax flair"):
         _noise(user, name, (60, 72, 60), "MR")
-    channels, classes = ("T1", "T1ce", "T2", "FLAIR"), ("Necrotic core", "Oedema", "Enhancing tumour")
-    with tempfile.TemporaryDirectory() as folder:
-        bundle = write_bundle(
-            Path(folder) / "brain_tumour", inputs=channels, classes=classes, requirements=Requirements(modality="MR")
-        )
-        _title(bundle, "Brain tumour, UNETR", "Apache-2.0")
-        user.import_folder(bundle)
+    _import_brain_tumour(user, "Apache-2.0")
 
 
 @state
@@ -260,6 +248,17 @@ def many(user: PanelUser) -> None:
     _noise(user, name, (40, 48, 40), "CT")
     user.segment()
     user.fold("correctCollapsibleButton", True)
+
+
+def _import_brain_tumour(user: PanelUser, licence: str) -> None:
+    """A model with four inputs."""
+    channels, classes = ("T1", "T1ce", "T2", "FLAIR"), ("Necrotic core", "Oedema", "Enhancing tumour")
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = write_bundle(
+            Path(folder) / "brain_tumour", inputs=channels, classes=classes, requirements=Requirements(modality="MR")
+        )
+        _title(bundle, "Brain tumour, UNETR", licence)
+        user.import_folder(bundle)
 
 
 def _published(user: PanelUser, licence: str = "CC-BY-NC-4.0: not for commercial use") -> ModelServer:

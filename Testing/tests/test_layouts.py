@@ -14,18 +14,12 @@ from TransformerSegLib.networks.layouts.recognised import Recognised, Shapes
 from TransformerSegLib.networks.layouts.registry import recognise
 from TransformerSegLib.networks.registry import configured
 
+import small_networks
+
 FULL = Path(__file__).parents[3] / "shared" / "data" / "golden" / "full"
 
 SWIN = {"in_channels": 1, "out_channels": 2, "feature_size": 12, "downsample": "mergingv2"}
-UNETR = {
-    "in_channels": 1,
-    "out_channels": 3,
-    "img_size": [32, 32, 32],
-    "feature_size": 4,
-    "hidden_size": 48,
-    "mlp_dim": 96,
-    "num_heads": 4,
-}
+UNETR = {**small_networks.UNETR, "hidden_size": 48, "mlp_dim": 96}
 
 
 def shapes_of(architecture: str, arguments: Mapping[str, object]) -> dict[str, tuple[int, ...]]:

@@ -13,21 +13,10 @@ from TransformerSegLib.networks.registry import configured
 
 from golden_case import golden_case
 from official_arguments import PREFIX, ours
+from small_networks import TRANSUNET
 
 SWIN = {"in_channels": 1, "out_channels": 3, "img_size": 64, "embed_dim": 12, "window_size": 4}
-TRANS = {
-    "in_channels": 1,
-    "out_channels": 3,
-    "img_size": 64,
-    "resnet_layers": [1, 1, 1],
-    "width_factor": 0.5,
-    "hidden_size": 24,
-    "mlp_dim": 40,
-    "num_heads": 3,
-    "num_layers": 2,
-    "decoder_channels": [16, 12, 8, 6],
-    "skip_channels": [256, 128, 32],
-}
+TRANS = {**TRANSUNET, "skip_channels": [256, 128, 32]}
 PURE = {"hybrid": False, "n_skip": 0, "skip_channels": []}
 
 UNTOLD = {"drop_rate", "attn_drop_rate", "drop_path_rate", "dropout_rate"}

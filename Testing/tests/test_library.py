@@ -287,7 +287,7 @@ def link(name: str) -> zipfile.ZipInfo:
         ("../outside.txt", "leads out of the archive"),
         ("spleen/../../outside.txt", "leads out of the archive"),
         ("..\\outside.txt", "leads out of the archive"),
-        ("/tmp/outside.txt", "names a place outside"),  # noqa: S108
+        ("/outside.txt", "names a place outside"),
         ("C:\\outside.txt", "names a place outside"),
         (link("spleen/models/linked"), "is a link"),
     ],

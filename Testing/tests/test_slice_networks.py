@@ -15,6 +15,7 @@ from TransformerSegLib.networks.transunet_resnet_module import ResNet
 
 from golden_case import MARK, golden_case
 from official_arguments import PREFIX, answer, ours
+from small_networks import TRANSUNET
 
 GOLDEN = {
     "swinunet": ["output", "output_gray"],
@@ -33,19 +34,6 @@ SWIN = {
     "num_heads": [3, 6, 12, 24],
     "window_size": 4,
 }
-TRANS = {
-    "in_channels": 1,
-    "out_channels": 3,
-    "img_size": 64,
-    "resnet_layers": [1, 1, 1],
-    "width_factor": 0.5,
-    "hidden_size": 24,
-    "mlp_dim": 40,
-    "num_heads": 3,
-    "num_layers": 2,
-    "decoder_channels": [16, 12, 8, 6],
-    "skip_channels": [256, 128, 32, 16],
-}
 PURE = {"hybrid": False, "n_skip": 0}
 
 CONFIGURATIONS = [
@@ -57,14 +45,14 @@ CONFIGURATIONS = [
     ("SwinUnet", {**SWIN, "depths": [1, 2, 6, 3], "mlp_ratio": 2.7, "embed_dim": 18, "num_heads": [2, 4, 9, 16]}),
     ("SwinUnet", {**SWIN, "ape": True, "qkv_bias": False, "patch_norm": False}),
     ("SwinUnet", {**SWIN, "stem_channels": 1, "img_size": 160, "window_size": 5}),
-    ("TransUNet", TRANS),
+    ("TransUNet", TRANSUNET),
     ("TransUNet", {"in_channels": 1, "out_channels": 9}),
-    ("TransUNet", {**TRANS, "img_size": 80, "in_channels": 3, "n_skip": 1, "resnet_layers": [2, 1, 3]}),
-    ("TransUNet", {**TRANS, "img_size": 32, "n_skip": 0, "out_channels": 1}),
-    ("TransUNet", {**TRANS, "width_factor": 1.5, "skip_channels": [768, 384], "n_skip": 2, "multi_scale": True}),
-    ("TransUNet", {**TRANS, **PURE, "img_size": 112}),
-    ("TransUNet", {**TRANS, **PURE, "patch_size": 8, "decoder_channels": [16, 12, 8], "img_size": 72}),
-    ("TransUNet", {**TRANS, **PURE, "stem_channels": 4, "in_channels": 4}),
+    ("TransUNet", {**TRANSUNET, "img_size": 80, "in_channels": 3, "n_skip": 1, "resnet_layers": [2, 1, 3]}),
+    ("TransUNet", {**TRANSUNET, "img_size": 32, "n_skip": 0, "out_channels": 1}),
+    ("TransUNet", {**TRANSUNET, "width_factor": 1.5, "skip_channels": [768, 384], "n_skip": 2, "multi_scale": True}),
+    ("TransUNet", {**TRANSUNET, **PURE, "img_size": 112}),
+    ("TransUNet", {**TRANSUNET, **PURE, "patch_size": 8, "decoder_channels": [16, 12, 8], "img_size": 72}),
+    ("TransUNet", {**TRANSUNET, **PURE, "stem_channels": 4, "in_channels": 4}),
 ]
 
 
@@ -119,7 +107,7 @@ def test_the_operations_are_those_that_torch_counts_and_the_answer_has_the_pixel
     assert network.operations(window) == pytest.approx(counted.get_total_flops(), rel=1e-6)
 
 
-@pytest.mark.parametrize(("architecture", "arguments"), [("SwinUnet", SWIN), ("TransUNet", TRANS)])
+@pytest.mark.parametrize(("architecture", "arguments"), [("SwinUnet", SWIN), ("TransUNet", TRANSUNET)])
 def test_one_volume_is_repeated_to_the_three_channels_of_the_stem(architecture: str, arguments: dict[str, object]):
     network = network_of(architecture, arguments)
     image = torch.randn(2, 1, 64, 64)
@@ -127,7 +115,7 @@ def test_one_volume_is_repeated_to_the_three_channels_of_the_stem(architecture: 
         torch.testing.assert_close(network(image), network(image.repeat(1, 3, 1, 1)))
 
 
-@pytest.mark.parametrize(("architecture", "arguments"), [("SwinUnet", SWIN), ("TransUNet", TRANS)])
+@pytest.mark.parametrize(("architecture", "arguments"), [("SwinUnet", SWIN), ("TransUNet", TRANSUNET)])
 def test_a_slice_is_answered_alike_alone_and_in_a_batch(architecture: str, arguments: dict[str, object]):
     network = network_of(architecture, arguments)
     images = torch.randn(3, 1, 64, 64)
@@ -180,7 +168,7 @@ def test_the_skip_connections_of_the_resnet_are_a_half_a_quarter_and_an_eighth_o
 
 
 def test_heads_at_several_scales_answer_in_training_alone():
-    network = build("TransUNet", {**TRANS, "multi_scale": True})
+    network = build("TransUNet", {**TRANSUNET, "multi_scale": True})
     image = torch.randn(2, 1, 64, 64)
     maps = network.train()(image)
     assert [tuple(answer.shape) for answer in maps] == [(2, 3, side, side) for side in (64, 32, 16, 8)]
@@ -191,7 +179,7 @@ def test_heads_at_several_scales_answer_in_training_alone():
 
 
 def test_a_checkpoint_without_heads_at_several_scales_is_one_of_the_network_without_them():
-    plain, scaled = network_of("TransUNet", TRANS), build("TransUNet", {**TRANS, "multi_scale": True}).eval()
+    plain, scaled = network_of("TransUNet", TRANSUNET), build("TransUNet", {**TRANSUNET, "multi_scale": True}).eval()
     further = scaled.state_dict().keys() - plain.state_dict().keys()
     assert further == {f"scale_heads.{step}.{part}" for step in range(3) for part in ("weight", "bias")}
     assert set(scaled.load_state_dict(plain.state_dict(), strict=False).missing_keys) == further
@@ -250,7 +238,7 @@ def test_in_training_whole_branches_of_a_swin_unet_are_left_out_at_random():
 def test_arguments_that_the_network_does_not_have_are_refused_by_name(
     architecture: str, changes: dict[str, object], named: str
 ):
-    arguments = {"SwinUnet": SWIN, "TransUNet": TRANS}[architecture]
+    arguments = {"SwinUnet": SWIN, "TransUNet": TRANSUNET}[architecture]
     configured(architecture, arguments)
     with pytest.raises(BundleRejected, match="not supported") as refusal:
         configured(architecture, {**arguments, **changes})
@@ -272,7 +260,7 @@ def test_a_network_too_large_for_any_machine_is_refused_before_memory_is_taken(a
         huge.outline()
 
 
-@pytest.mark.parametrize(("architecture", "arguments"), [("SwinUnet", SWIN), ("TransUNet", TRANS)])
+@pytest.mark.parametrize(("architecture", "arguments"), [("SwinUnet", SWIN), ("TransUNet", TRANSUNET)])
 def test_slices_of_another_size_are_told_apart(architecture: str, arguments: dict[str, object]):
     network = configured(architecture, arguments)
     assert network.axes == 2

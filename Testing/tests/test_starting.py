@@ -21,20 +21,12 @@ from TransformerSegLib.training.starting import starting_weights
 
 from bundle_factory import write_bundle
 from checkpoints import of_monai_trainer, official_state, save, with_prefix
+from small_networks import UNETR
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "golden"
 DATA = Path(__file__).parents[1] / "data" / "hippocampus" / "training"
 
 SWIN = {"in_channels": 4, "out_channels": 3, "feature_size": 12, "downsample": "merging"}
-UNETR = {
-    "in_channels": 1,
-    "out_channels": 3,
-    "img_size": [32, 32, 32],
-    "feature_size": 4,
-    "hidden_size": 24,
-    "mlp_dim": 48,
-    "num_heads": 4,
-}
 RECIPE = Recipe.model_validate(
     {
         "architecture": "UNETR",

@@ -21,19 +21,13 @@ from TransformerSegLib.training.fine_tuning import CHECKPOINT, LOG, fine_tune
 from TransformerSegLib.training.recipe import Recipe, read_recipe
 from TransformerSegLib.training.session import train_bundle
 
+from small_networks import UNETR
+
 DATA = Path(__file__).parents[1] / "data" / "hippocampus" / "training"
 CASES = ("150", "243", "380")
 RECIPE = {
     "architecture": "UNETR",
-    "network": {
-        "in_channels": 1,
-        "out_channels": 3,
-        "img_size": [32, 32, 32],
-        "feature_size": 4,
-        "hidden_size": 24,
-        "mlp_dim": 48,
-        "num_heads": 4,
-    },
+    "network": UNETR,
     "spacing_mm": [1.0, 1.0, 1.0],
     "patch": [32, 32, 32],
     "batch": 1,

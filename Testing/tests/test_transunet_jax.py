@@ -10,19 +10,9 @@ from scipy.ndimage import zoom
 from TransformerSegLib.networks.registry import build, configured
 from TransformerSegLib.networks.transunet_jax import JAX_POSITIONS, POSITIONS, from_jax, is_jax, resized_positions
 
-TRANS = {
-    "in_channels": 1,
-    "out_channels": 3,
-    "img_size": 64,
-    "resnet_layers": [2, 1, 1],
-    "width_factor": 0.5,
-    "hidden_size": 24,
-    "mlp_dim": 40,
-    "num_heads": 3,
-    "num_layers": 2,
-    "decoder_channels": [16, 12, 8, 6],
-    "skip_channels": [256, 128, 32],
-}
+from small_networks import TRANSUNET
+
+TRANS = {**TRANSUNET, "resnet_layers": [2, 1, 1], "skip_channels": [256, 128, 32]}
 OLD_SIDE = 6
 BLOCK = "Transformer/encoderblock_1"
 
