@@ -204,6 +204,7 @@ def test_the_order_of_merging_is_asked_for_with_what_tells_it(tmp_path: Path):
         ("unetr_btcv", ImportOptions(heads=(5,), image_size=(48, 32, 32)), "supported (5 heads do not divide the 48"),
         ("unetr_btcv", ImportOptions(heads=(4,), image_size=(96, 96, 96)), "1 tensor does not fit"),
         ("unetr_btcv", ImportOptions(heads=(4,), image_size=(50, 32, 32)), "cannot be built"),
+        ("unetr_btcv", ImportOptions(merging="legacy", heads=(4,)), "--merging says nothing of a UNETR"),
         ("swin_unetr_v1", ImportOptions(merging="legacy", heads=(1, 2, 4, 8)), "--heads 1,2,4,8 is not what"),
         ("swin_unetr_v1", ImportOptions(merging="old"), "--merging “old” is not known"),
         ("swin_unetr_v1", ImportOptions(merging="legacy", monai_version="1.6"), "trained with MONAI 1.6"),

@@ -87,6 +87,10 @@ def settle(found: Recognised, options: ImportOptions, checkpoint: Path) -> Settl
         version = known or options.monai_version or None
         order = _merging_order(options.merging, version, known=known is not None)
         told |= {MERGING: order} if order else {}
+    elif options.merging:
+        raise _contradiction(
+            f"--merging says nothing of a {found.architecture}", "only Swin UNETR merges patches in several orders"
+        )
     for name, value in told.items():
         certain = name in found.arguments and name not in found.assumed
         if certain and _spread(found.arguments[name]) != _spread(value):
