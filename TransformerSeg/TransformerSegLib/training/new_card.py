@@ -101,7 +101,7 @@ def _classes(recipe: Recipe, classes: Sequence[ClassName]) -> tuple[SegmentClass
 
 def _training_data(data: DataList) -> str:
     kept_out = f"{len(data.validation)} others were kept out" if data.validation else "none was kept out"
-    notes = " ".join(data.notes)
+    notes = " ".join(f"{note.rstrip('.')}." for note in data.notes)
     return f"{len(data.training)} labelled cases of {_data_name(data)}; {kept_out}. {notes}".strip()
 
 
