@@ -154,6 +154,23 @@ class PanelUser:
         self.ui.modelList.setCurrentRow(row)
         self.wait()
 
+    def choose_cases(self, path: Path | str) -> None:
+        """To train on, from the menu: a folder, or a data list; "": closes the dialog."""
+        self._press_in(self.ui.casesButton, 1 if Path(path).suffix == ".json" else 0, path)
+        self.wait()
+
+    def add_completed_cases(self, folder: Path | str) -> None:
+        """Write what is completed in the scene to a folder, and choose that; "": closes the dialog."""
+        self._press_in(self.ui.casesButton, 2, folder)
+        self.wait()
+
+    def stop_training(self) -> None:
+        """Cancel it, if one goes on, and wait for its end."""
+        if self.ui.cancelTrainingButton.isHidden():
+            return
+        self.ui.cancelTrainingButton.click()
+        self.wait_until(self.ui.cancelTrainingButton.isHidden)
+
     def import_folder(self, folder: Path | str) -> None:
         """From the menu; "": closes the dialog."""
         self._import(0, folder)
@@ -162,9 +179,13 @@ class PanelUser:
         self._import(1, file)
 
     def _import(self, entry: int, path: Path | str) -> None:
-        self.host.dialogs.answer(str(path))
-        self.ui.importButton.menu().actions()[entry].trigger()
+        self._press_in(self.ui.importButton, entry, path)
         self.wait_for_models()
+
+    def _press_in(self, button, entry: int, path: Path | str) -> None:
+        """An entry of a button's menu, and answer the dialog that it opens."""
+        self.host.dialogs.answer(str(path))
+        button.menu().actions()[entry].trigger()
 
     def drop(self, *paths: Path) -> bool:
         """Drag files from the system's file manager onto the list of models; whether they were taken."""

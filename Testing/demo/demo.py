@@ -14,7 +14,7 @@ from TransformerSegLib.inference.reading import read_volume
 from TransformerSegLib.inference.segmenter import Segmenter
 from TransformerSegLib.resources import resources_folder
 from TransformerSegLib.scene.mrb import write_mrb
-from TransformerSegLib.training.evaluation import dice
+from TransformerSegLib.training.metrics import dice
 
 import picture
 

@@ -109,6 +109,9 @@ class Application(qt.QObject):
     def topLevelWidgets(self) -> list:
         return qt.QApplication.topLevelWidgets()
 
+    def startupEnvironment(self):
+        return QtCore.QProcessEnvironment.systemEnvironment()
+
     def thread(self):
         return qt.QApplication.instance().thread()
 

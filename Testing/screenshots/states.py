@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -30,6 +31,8 @@ ENGINE = ("torch", "monai", "einops", "pydantic", "safetensors")
 
 ORGANS = ("Spleen", "Right kidney", "Left kidney", "Gallbladder", "Oesophagus", "Liver", "Stomach", "Aorta")
 
+TRAINING_DATA = Path(__file__).parents[1] / "data" / "hippocampus" / "training"
+
 SERVERS = ExitStack()
 """Of models to be downloaded, as long as a state is shown."""
 
@@ -49,6 +52,7 @@ def in_state(name: str) -> Iterator[PanelUser]:
             logic.session.cancel(run)
         for change in logic.libraryWork.changes:
             logic.libraryWork.cancel(change)
+        user.stop_training()
         user.wait_for_end()
         user.wait_for_models()
 
@@ -237,6 +241,39 @@ def failed(user: PanelUser) -> None:
 
 
 @state
+def training_choosing(user: PanelUser) -> None:
+    """The cases are chosen, and the new model has a name."""
+    _training(user)
+
+
+@state
+def training(user: PanelUser) -> None:
+    """On its way in a process of its own; its learning curve was drawn."""
+    _training(user, epochs=200)
+    user.click("trainButton")
+    user.wait_until(lambda: user.sees("curveLabel") and "left" in user.reads("trainingLabel"))
+
+
+@state
+def trained(user: PanelUser) -> None:
+    """The model is there, and can be used."""
+    _training(user, epochs=5)
+    user.click("trainButton")
+    user.wait_until(lambda: user.sees("useTrainedButton"))
+
+
+@state
+def training_failed(user: PanelUser) -> None:
+    """The labels of a case were taken away after it was chosen."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = shutil.copytree(TRAINING_DATA, Path(folder) / "hippocampi")
+        _training(user, data)
+        (data / "labelsTr" / "hippocampus_243.nii.gz").unlink()
+        user.click("trainButton")
+        user.wait_until(lambda: user.sees("continueTrainingButton"))
+
+
+@state
 def many(user: PanelUser) -> None:
     """A model with a hundred classes, and long names everywhere: nothing grows beyond the panel."""
     name = "CT_thorax_abdomen_portal_venous_phase_1.0mm_B31f_supine_with_a_name_without_any_space"
@@ -269,6 +306,17 @@ def _published(user: PanelUser, licence: str = "CC-BY-NC-4.0: not for commercial
     server = SERVERS.enter_context(published(bundle, folder / "catalogue.json", licence))
     user.list_catalogue(folder / "catalogue.json")
     return server
+
+
+def _training(user: PanelUser, data: Path = TRAINING_DATA, epochs: int = 100) -> None:
+    """Everything above is folded away, so that the section is in sight."""
+    for section in ("inputCollapsibleButton", "resultCollapsibleButton", "tableCollapsibleButton"):
+        user.fold(section, True)
+    user.fold("trainingCollapsibleButton", False)
+    user.choose_cases(data)
+    user.ui.trainingNameEdit.text = "Hippocampus, our scanner"
+    user.ui.trainingEpochsBox.value = epochs
+    user.wait()
 
 
 def _sample(user: PanelUser):

@@ -13,7 +13,7 @@ from TransformerSegLib.inference.reading import read_volume
 from TransformerSegLib.inference.segmenter import Segmenter
 from TransformerSegLib.inference.volume import Volume
 from TransformerSegLib.resources import resources_folder
-from TransformerSegLib.training.evaluation import dice
+from TransformerSegLib.training.metrics import dice
 
 ORDERS = list(itertools.product(itertools.permutations(range(3)), itertools.product((1, -1), repeat=3)))
 

@@ -36,6 +36,10 @@ WHAT_TO_DO_NEXT = {
     "card": ("forecastLabel", "window"),
     "choices": ("forecastLabel", "window"),
     "failed": ("errorLabel", "→"),
+    "training_choosing": ("trainingTimeHint", "told once it runs"),
+    "training": ("trainingLabel", "left"),
+    "trained": ("trainingLabel", "Trained"),
+    "training_failed": ("trainingLabel", "→"),
     "many": ("doneLabel", "Look at every segment"),
 }
 

@@ -14,8 +14,9 @@ import torch
 from TransformerSegLib.errors import BundleRejected, CheckpointRejected, TrainingDataRejected
 from TransformerSegLib.networks.registry import build, configured
 from TransformerSegLib.training.data_list import read_data_list
-from TransformerSegLib.training.fine_tuning import START, fine_tune
+from TransformerSegLib.training.fine_tuning import fine_tune
 from TransformerSegLib.training.recipe import Recipe
+from TransformerSegLib.training.run_folder import START
 from TransformerSegLib.training.session import train_bundle
 from TransformerSegLib.training.starting import starting_weights
 
@@ -109,11 +110,11 @@ def test_a_start_of_another_network_is_refused(network, other, tmp_path: Path):
         starting_weights(path, network)
 
 
-def test_a_start_of_slices_is_not_recommended_for_a_training_on_volumes(tmp_path: Path):
+def test_the_architecture_of_another_start_is_recommended(tmp_path: Path):
     path = write_bundle(tmp_path / "start", architecture="SwinUnet")
     with pytest.raises(CheckpointRejected, match="holds a SwinUnet") as refusal:
         starting_weights(path, configured("UNETR", UNETR))
-    assert refusal.value.remedy == "Name another start"
+    assert refusal.value.remedy == "Set “architecture” in recipe.json to SwinUnet, or name another start"
 
 
 @pytest.mark.parametrize("start", [self_supervised_encoder, lambda path: save(official_state("swin_unetr_v1"), path)])

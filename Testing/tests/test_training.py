@@ -16,54 +16,20 @@ from TransformerSegLib.errors import DeviceUnavailable, OutputRejected, Training
 from TransformerSegLib.inference.reading import read_volume
 from TransformerSegLib.inference.segmenter import Segmenter
 from TransformerSegLib.training.data_list import Case, check_cases, read_data_list
-from TransformerSegLib.training.evaluation import dice, means
-from TransformerSegLib.training.fine_tuning import CHECKPOINT, LOG, fine_tune
+from TransformerSegLib.training.evaluation import means
+from TransformerSegLib.training.fine_tuning import fine_tune
+from TransformerSegLib.training.metrics import dice
 from TransformerSegLib.training.recipe import Recipe, read_recipe
+from TransformerSegLib.training.reports import Watch
+from TransformerSegLib.training.run_folder import CHECKPOINT, LOG
 from TransformerSegLib.training.session import train_bundle
 
-from small_networks import UNETR
-
-DATA = Path(__file__).parents[1] / "data" / "hippocampus" / "training"
-CASES = ("150", "243", "380")
-RECIPE = {
-    "architecture": "UNETR",
-    "network": UNETR,
-    "spacing_mm": [1.0, 1.0, 1.0],
-    "patch": [32, 32, 32],
-    "batch": 1,
-    "epochs": 2,
-    "warmup_steps": 1,
-    "flip_axes": [0],
-    "validation_interval": 2,
-    "seed": 3,
-}
-CARD = {
-    "name": "tiny",
-    "title": "Tiny",
-    "version": "0.0.1",
-    "description": "For a test.",
-    "inputs": [{"name": "image"}],
-    "classes": [
-        {"label": 1, "channel": 1, "name": "Anterior", "color": [1, 0, 0]},
-        {"label": 2, "channel": 2, "name": "Posterior", "color": [0, 0, 1]},
-    ],
-    "licence": "CC-BY-SA-4.0",
-    "training_data": "Three cases.",
-}
-
-
-def entry(case: str) -> dict[str, str]:
-    return {"image": f"imagesTr/hippocampus_{case}.nii.gz", "label": f"labelsTr/hippocampus_{case}.nii.gz"}
+from tiny_run import CARD, CASES, DATA, RECIPE, entry, weights, written_definition
 
 
 @pytest.fixture
 def definition(tmp_path: Path) -> Path:
-    folder = tmp_path / "definition"
-    folder.mkdir()
-    lists = {"name": "three cases", "training": [entry(c) for c in CASES[:2]], "validation": [entry(CASES[2])]}
-    for name, content in (("recipe", RECIPE), ("card", CARD), ("data_list", lists)):
-        (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
-    return folder
+    return written_definition(tmp_path / "definition")
 
 
 class Killed(BaseException):
@@ -75,17 +41,13 @@ def kill_in_epoch_2(report) -> None:
         raise Killed
 
 
-def weights(network) -> np.ndarray:
-    return np.concatenate([tensor.detach().float().numpy().ravel() for tensor in network.state_dict().values()])
-
-
 def test_an_interrupted_run_ends_with_the_same_weights_as_an_uninterrupted_one(definition: Path, tmp_path: Path):
     recipe, data = read_recipe(definition / "recipe.json"), read_data_list(definition / "data_list.json", DATA)
     whole = fine_tune(recipe, data, tmp_path / "whole")
     with pytest.raises(Killed):
-        fine_tune(recipe, data, tmp_path / "killed", kill_in_epoch_2)
+        fine_tune(recipe, data, tmp_path / "killed", Watch(kill_in_epoch_2))
     epochs = []
-    continued = fine_tune(recipe, data, tmp_path / "killed", lambda report: epochs.append(report.epoch))
+    continued = fine_tune(recipe, data, tmp_path / "killed", Watch(lambda report: epochs.append(report.epoch)))
     assert epochs == [2]
     np.testing.assert_array_equal(weights(whole), weights(continued))
     assert (tmp_path / "killed" / CHECKPOINT).is_file()
@@ -94,14 +56,14 @@ def test_an_interrupted_run_ends_with_the_same_weights_as_an_uninterrupted_one(d
 def test_a_finished_run_is_not_trained_again(definition: Path, tmp_path: Path):
     recipe, data = read_recipe(definition / "recipe.json"), read_data_list(definition / "data_list.json", DATA)
     first = fine_tune(recipe, data, tmp_path / "run")
-    again = fine_tune(recipe, data, tmp_path / "run", lambda report: pytest.fail("an epoch was trained"))
+    again = fine_tune(recipe, data, tmp_path / "run", Watch(lambda report: pytest.fail("an epoch was trained")))
     np.testing.assert_array_equal(weights(first), weights(again))
 
 
 def test_a_run_with_another_recipe_is_not_continued(definition: Path, tmp_path: Path):
     recipe, data = read_recipe(definition / "recipe.json"), read_data_list(definition / "data_list.json", DATA)
     with pytest.raises(Killed):
-        fine_tune(recipe, data, tmp_path, kill_in_epoch_2)
+        fine_tune(recipe, data, tmp_path, Watch(kill_in_epoch_2))
     with pytest.raises(TrainingDataRejected, match="another recipe"):
         fine_tune(recipe.model_copy(update={"seed": 4}), data, tmp_path)
 
@@ -109,7 +71,7 @@ def test_a_run_with_another_recipe_is_not_continued(definition: Path, tmp_path: 
 def test_a_run_with_other_cases_is_not_continued(definition: Path, tmp_path: Path):
     recipe, data = read_recipe(definition / "recipe.json"), read_data_list(definition / "data_list.json", DATA)
     with pytest.raises(Killed):
-        fine_tune(recipe, data, tmp_path, kill_in_epoch_2)
+        fine_tune(recipe, data, tmp_path, Watch(kill_in_epoch_2))
     with pytest.raises(TrainingDataRejected, match="other cases"):
         fine_tune(recipe, replace(data, training=data.training[:1]), tmp_path)
 
@@ -119,14 +81,14 @@ def test_a_run_is_continued_where_its_data_were_moved(definition: Path, tmp_path
     fine_tune(recipe, data, tmp_path / "run")
     shutil.copytree(DATA, tmp_path / "moved")
     moved = read_data_list(definition / "data_list.json", tmp_path / "moved")
-    fine_tune(recipe, moved, tmp_path / "run", lambda report: pytest.fail("an epoch was trained"))
+    fine_tune(recipe, moved, tmp_path / "run", Watch(lambda report: pytest.fail("an epoch was trained")))
 
 
 @pytest.mark.parametrize("name", ["recipe.json", "cases.json", CHECKPOINT])
 def test_a_torn_run_is_refused_with_the_name_of_the_torn_file(definition: Path, tmp_path: Path, name: str):
     recipe, data = read_recipe(definition / "recipe.json"), read_data_list(definition / "data_list.json", DATA)
     with pytest.raises(Killed):
-        fine_tune(recipe, data, tmp_path, kill_in_epoch_2)
+        fine_tune(recipe, data, tmp_path, Watch(kill_in_epoch_2))
     whole = (tmp_path / name).read_bytes()
     for size in (0, len(whole) // 2):
         (tmp_path / name).write_bytes(whole[:size])
@@ -154,7 +116,8 @@ def test_train_exports_a_bundle_with_its_measured_dice(definition: Path, tmp_pat
 def test_the_loss_falls(definition: Path, tmp_path: Path):
     recipe = read_recipe(definition / "recipe.json").model_copy(update={"epochs": 8, "validation_interval": 8})
     losses: list[float] = []
-    fine_tune(recipe, read_data_list(definition / "data_list.json", DATA), tmp_path, lambda r: losses.append(r.loss))
+    data = read_data_list(definition / "data_list.json", DATA)
+    fine_tune(recipe, data, tmp_path, Watch(lambda report: losses.append(report.loss)))
     assert sum(losses[-2:]) < 0.9 * sum(losses[:2])
 
 
@@ -172,6 +135,8 @@ def train_on_three_cases(definition: Path, **changes: dict) -> None:
 
 
 FIRST, SECOND = CARD["classes"]
+RECIPE_OF_SLICES = {"in_channels": 1, "out_channels": 3, "img_size": 32, "num_layers": 1}
+SLICES = {"architecture": "TransUNet", "network": RECIPE_OF_SLICES, "patch": [2, 32, 32], "axcodes": "SLA"}
 
 
 @pytest.mark.parametrize(
@@ -184,8 +149,15 @@ FIRST, SECOND = CARD["classes"]
         ({"recipe": {"architecture": "UNet"}}, "“UNet” is not supported"),
         (
             {"recipe": {"architecture": "TransUNet", "network": {"in_channels": 1, "out_channels": 3}}},
-            "TransUNet sees slices, and what is trained here sees volumes",
+            "slice of 32×32 voxels does not suit its network",
         ),
+        (
+            {"recipe": SLICES | {"network": RECIPE_OF_SLICES | {"multi_scale": True}}},
+            "has 4 heads, and without deep supervision one of them would be trained",
+        ),
+        ({"recipe": SLICES | {"deep_supervision": True}}, "asks for deep supervision, and its TransUNet has one head"),
+        ({"recipe": SLICES | {"preparation": "brats"}}, "the preparation for BraTS cuts patches out of volumes"),
+        ({"recipe": {"labels": "brats"}}, "do not say that the regions of BraTS are trained"),
         ({"recipe": {"network": {"out_channels": 3}}}, "“in_channels” is missing"),
         ({"recipe": {"network": RECIPE["network"] | {"in_channels": 2}}}, "2"),
         ({"recipe": {"network": RECIPE["network"] | {"out_channels": 2}}}, "last channel is 1"),

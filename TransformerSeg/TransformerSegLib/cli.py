@@ -1,4 +1,4 @@
-"""The engine without Slicer: ``transformerseg segment``, ``models``, ``import``, ``train``."""
+"""The engine without Slicer: ``transformerseg segment``, ``models``, ``import``, ``train``, …"""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from TransformerSegLib.commands.check_data import check_data
 from TransformerSegLib.commands.console import progress_bar, run, stoppable
+from TransformerSegLib.commands.evaluate import evaluate
 from TransformerSegLib.commands.import_checkpoint import import_checkpoint
 from TransformerSegLib.commands.inputs import Study, check_given, given_inputs, read_study
 from TransformerSegLib.commands.models import models
+from TransformerSegLib.commands.pretrain import pretrain
+from TransformerSegLib.commands.train import train
 from TransformerSegLib.inference.presets import Preset
 
 if TYPE_CHECKING:
@@ -135,39 +139,15 @@ def segment(
         write_report(report, segmentation)
 
 
-@app.command()
-def train(
-    definition: Annotated[
-        Path, typer.Argument(help="Folder with recipe.json, data_list.json and card.json (a bundle's “training”).")
-    ],
-    data: Annotated[Path, typer.Option(help="Folder from which the data list's paths start.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The bundle's folder; must not exist.")],
-    run: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder for checkpoints and log; a stopped run goes on from there. "
-            "By default OUTPUT with “.run” added."
-        ),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cuda, cuda:1, mps or cpu.")] = "auto",
-    start: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Weights to start from: a self-supervised Swin encoder (model_swinvit.pt), "
-            "or a checkpoint or bundle of the same network, which may have other classes.",
-        ),
-    ] = None,
-) -> None:
-    """Train a model on labelled volumes and export it as a bundle with its card."""
-    from TransformerSegLib.training.session import train_bundle
-
-    run = run or output.with_name(output.name + ".run")
-    with stoppable(f"the epochs that were finished, if any, are kept in “{run}”"):
-        train_bundle(definition, data, output, run, device, typer.echo, start)
-
-
+app.command(
+    epilog="Example: transformerseg train --network swin-unetr --data Task04_Hippocampus --output my_hippocampus"
+)(train)
+app.command(epilog="Example: transformerseg pretrain --data Task04_Hippocampus --output encoder.safetensors")(pretrain)
+app.command(epilog="Example: transformerseg evaluate my_hippocampus --data Task04_Hippocampus --output how_well")(
+    evaluate
+)
 app.add_typer(models, name="models")
+app.command("check-data", epilog="Example: transformerseg check-data Task04_Hippocampus --output report")(check_data)
 app.command("import", epilog="Example: transformerseg import unetr.pth --labels labels.json --output organs_unetr")(
     import_checkpoint
 )

@@ -181,7 +181,20 @@ class PackagesMissing(TransformerSegError):
 
 
 class TrainingDataRejected(TransformerSegError):
-    """The data list of a training run, or one of its cases, cannot be used."""
+    """The data list of a training run, or one of its cases, cannot be used.
+
+    Args:
+        what, why, remedy: as in ``TransformerSegError``.
+        details: one line for each fault, where there are several.
+    """
+
+    def __init__(self, what: str, *, why: str, remedy: str, details: Sequence[str] = ()) -> None:
+        super().__init__(what, why=why, remedy=remedy)
+        self.details = tuple(details)
+
+
+class TrainingDiverged(TransformerSegError):
+    """A training's loss is no longer a finite number; nothing that it would go on to make is of use."""
 
 
 class Cancelled(Exception):

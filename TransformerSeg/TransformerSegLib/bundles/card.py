@@ -48,6 +48,28 @@ class SegmentClass(_Record):
     modifier: Code | None = None
 
 
+class Figure(_Record):
+    """One measured quantity of one class: its mean over cases.
+
+    Attributes:
+        mean: rounded.
+        low, high: of the mean's 95 % confidence interval; None with fewer than two cases.
+        cases: how many it is the mean of; those where it is not defined are left out.
+        digits: after the decimal point, for people.
+    """
+
+    mean: float
+    low: float | None = None
+    high: float | None = None
+    cases: int = Field(ge=1)
+    digits: int = Field(default=3, ge=0, le=9)
+
+    def in_words(self) -> str:
+        """ "0.903 [0.894, 0.912]"."""
+        mean, *ends = (f"{each:.{self.digits}f}" for each in (self.mean, self.low, self.high) if each is not None)
+        return f"{mean} [{', '.join(ends)}]" if ends else mean
+
+
 class InputChannel(_Record):
     """One input volume of a model: its name ("FLAIR"), and words by which file and node names tell it."""
 
@@ -77,6 +99,7 @@ class Card(_Record):
         classes: in the order in which they are shown. Background is not among them.
         dice: measured Dice per class name, on ``dice_data``; under "mean" where only their mean is known; empty where
             nothing is known.
+        figures: what else was measured on ``dice_data``: class name → what ("HD95 (mm)") → its mean.
         limits: known limits, one sentence each.
         trained_with_monai: the version of MONAI that the weights were trained with; None: the ``monai_version`` of
             the bundle's metadata. (That one gets raised without retraining, and Swin UNETR changed between versions.)
@@ -96,6 +119,7 @@ class Card(_Record):
     licence: str = ""
     dice: dict[str, float] = {}
     dice_data: str = ""
+    figures: dict[str, dict[str, Figure]] = {}
     limits: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
     intended_use: str = "For research use, not for diagnosis."

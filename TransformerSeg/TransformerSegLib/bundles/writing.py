@@ -75,20 +75,15 @@ def write_card(folder: Path, card: Card, plan: Plan, origin: Sequence[str]) -> N
     Raises:
         OutputRejected: the folder cannot be written to.
     """
-    _write_json(folder / METADATA, bundle_metadata(card, plan))
+    rewrite_json(folder / METADATA, bundle_metadata(card, plan))
     names = tuple(channel.name for channel in card.inputs)
-    _write_json(folder / CONFIGURATION, inference_configuration(plan, names))
-    _write_text(folder / DESCRIPTION, "\n".join(_document(card, origin)) + "\n")
+    rewrite_json(folder / CONFIGURATION, inference_configuration(plan, names))
+    rewrite_text(folder / DESCRIPTION, "\n".join(_document(card, origin)) + "\n")
 
 
 def _document(card: Card, origin: Sequence[str]) -> list[str]:
     lines = [f"# {card.title}", "", card.description, "", f"**{card.intended_use}**", ""]
-    lines += ["| label | class | SNOMED CT | Dice |", "|---|---|---|---|"]
-    for definition in card.classes:
-        code = f"{definition.type.value} {definition.type.meaning}" if definition.type else ""
-        measured = f"{card.dice[definition.name]:.3f}" if definition.name in card.dice else ""
-        lines.append(f"| {definition.label} | {definition.name} | {code} | {measured} |")
-    lines += ["", f"Dice: {card.dice_data or 'not measured'}.", ""]
+    lines += [*measured_lines(card), ""]
     lines += [f"Training data: {card.training_data or 'not stated'}", "", f"Licence: {card.licence}", ""]
     lines += ["Known limits:", "", *(f"- {limit}" for limit in card.limits), "", *origin, ""]
     if card.references:
@@ -96,11 +91,35 @@ def _document(card: Card, origin: Sequence[str]) -> list[str]:
     return lines
 
 
-def _write_json(path: Path, content: object) -> None:
-    _write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+def measured_lines(card: Card) -> list[str]:
+    """The part of a bundle's document that says how well the model does: its classes, and what was measured."""
+    lines = ["| label | class | SNOMED CT | Dice |", "|---|---|---|---|"]
+    for definition in card.classes:
+        code = f"{definition.type.value} {definition.type.meaning}" if definition.type else ""
+        measured = f"{card.dice[definition.name]:.3f}" if definition.name in card.dice else ""
+        lines.append(f"| {definition.label} | {definition.name} | {code} | {measured} |")
+    lines += ["", f"Dice: {card.dice_data or 'not measured'}."]
+    if card.figures:
+        titles = list(dict.fromkeys(title for figures in card.figures.values() for title in figures))
+        lines += ["", "Means over these cases [95 % confidence interval]:", ""]
+        lines += [f"| class | {' | '.join(titles)} |", "|---" * (len(titles) + 1) + "|"]
+        for name, figures in card.figures.items():
+            cells = (figures[title].in_words() if title in figures else "–" for title in titles)
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
 
 
-def _write_text(path: Path, text: str) -> None:
+def rewrite_json(path: Path, content: object) -> None:
+    """As ``rewrite_text``, of plain JSON values."""
+    rewrite_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def rewrite_text(path: Path, text: str) -> None:
+    """Replace a file whole, or leave it as it was; its folder is made.
+
+    Raises:
+        OutputRejected: it cannot be written.
+    """
     draft = path.with_name(f".{path.name}.draft")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

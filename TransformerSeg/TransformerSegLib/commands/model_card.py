@@ -61,6 +61,8 @@ def show_card(bundle: Bundle) -> None:
         code = f", {definition.type.scheme} {definition.type.value}" if definition.type else ""
         measured = "" if dice is None else f", Dice {dice:.3f}"
         typer.echo(f"Class {definition.label}: {definition.name}{code}{measured}")
+        for title, figure in card.figures.get(definition.name, {}).items():
+            typer.echo(f"  {title}: {figure.in_words()}")
     needs = card.requirements
     if needs.modality:
         typer.echo(f"Modality: {needs.modality}")

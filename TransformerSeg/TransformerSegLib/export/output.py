@@ -125,6 +125,21 @@ def check_folder(folder: Path) -> None:
         ) from error
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, where it is not there yet, and make sure that files can be written to it.
+
+    Raises:
+        OutputRejected: they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputRejected(
+            f"The folder “{folder}” cannot be made", why=error.strerror or str(error), remedy="Name another folder"
+        ) from error
+    check_folder(folder)
+
+
 @contextmanager
 def written_atomically(path: Path) -> Iterator[Path]:
     """Give a temporary path to write to; ``path`` is replaced by that file at the end, or not touched at all.
@@ -159,6 +174,12 @@ def written_atomically(path: Path) -> Iterator[Path]:
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Take away what ``written_atomically`` left in a folder where its process was killed."""
+    for left in folder.glob(f"{_TEMPORARY_PREFIX}*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def behind_links(path: Path) -> Path:

@@ -62,7 +62,7 @@ def check_grids(volumes: Sequence[Volume]) -> None:
     """
     first, *others = volumes
     for other in others:
-        if not _on_same_grid(first, other):
+        if not on_same_grid(first, other):
             _check_spacings(first, other)
             _check_overlap(first, other)
 
@@ -70,7 +70,7 @@ def check_grids(volumes: Sequence[Volume]) -> None:
 def gaps_in_words(volumes: Sequence[Volume]) -> list[str]:
     """A sentence on each volume that covers much of what the first shows, and yet not nearly all of it."""
     first, *others = volumes
-    shares = [1.0 if _on_same_grid(first, other) else _covered(first, other) for other in others]
+    shares = [1.0 if on_same_grid(first, other) else _covered(first, other) for other in others]
     return [
         f"“{other.name}” covers only {share:.0%} of what “{first.name}” shows: beyond it, do not rely on the result."
         for other, share in zip(others, shares, strict=True)
@@ -78,12 +78,30 @@ def gaps_in_words(volumes: Sequence[Volume]) -> list[str]:
     ]
 
 
+def labels_on_grid(first: Volume, labels: Volume) -> Volume | None:
+    """Labels on the grid of the first, as they are where they reach, and 0 elsewhere.
+
+    Returns:
+        None where the grid's voxels lie between theirs: nothing is interpolated.
+    """
+    if on_same_grid(first, labels):
+        return labels
+    lattice = _shared_lattice(first, labels)
+    if lattice is None:
+        return None
+    array = np.zeros(first.array.shape, labels.array.dtype)
+    return replace(labels, array=_taken(labels, array, *lattice), affine=first.affine)
+
+
 def _brought_onto(first: Volume, other: Volume) -> Volume:
-    if _on_same_grid(first, other):
+    if on_same_grid(first, other):
         return other
     check_grids((first, other))
     lattice = _shared_lattice(first, other)
-    array = _interpolated(first, other) if lattice is None else _taken(first, other, *lattice)
+    if lattice is None:
+        array = _interpolated(first, other)
+    else:
+        array = _taken(other, np.full(first.array.shape, _background(other.array), np.float32), *lattice)
     if lattice is None or (lattice[1].diagonal() > 1).any():
         _clear_rounding(array)
     return replace(other, array=array, affine=first.affine)
@@ -113,12 +131,11 @@ def _shared_lattice(first: Volume, other: Volume) -> tuple[Reorientation, np.nda
     return turn, np.round(np.linalg.inv(turn.to_index(other.array.shape)) @ whole).astype(int)
 
 
-def _taken(first: Volume, other: Volume, turn: Reorientation, to_turned: np.ndarray) -> np.ndarray:
-    """The other's own values, float32, where it reaches; its background elsewhere."""
-    array = np.full(first.array.shape, _background(other.array), np.float32)
+def _taken(other: Volume, array: np.ndarray, turn: Reorientation, to_turned: np.ndarray) -> np.ndarray:
+    """The other's own values, written into an array of the first one's shape where it reaches."""
     turned = turn.view(other.array)
     steps, starts = to_turned.diagonal()[:3].tolist(), to_turned[:3, 3].tolist()
-    inside, source = zip(*map(_met, first.array.shape, turned.shape, steps, starts), strict=True)
+    inside, source = zip(*map(_met, array.shape, turned.shape, steps, starts), strict=True)
     array[inside] = turned[source]
     return array
 
@@ -130,11 +147,17 @@ def _met(count: int, other_count: int, step: int, start: int) -> tuple[slice, sl
     return slice(first, stop), slice(start + first * step, start + stop * step, step)
 
 
-def _on_same_grid(first: Volume, other: Volume) -> bool:
+def on_same_grid(first: Volume, other: Volume) -> bool:
+    """Whether two volumes have their voxels in the same places, counted alike."""
     if first.array.shape != other.array.shape:
         return False
-    distances = np.linalg.norm(_corners(first) @ (first.affine - other.affine).T, axis=1)
+    distances = distances_mm(first, other)
     return bool(distances.max() <= SAME_GRID_VOXELS * min(first.spacing))
+
+
+def distances_mm(first: Volume, other: Volume) -> np.ndarray:
+    """(8,): how far the first one's corner voxels lie from those of the same indices in the other, in mm."""
+    return np.linalg.norm(_corners(first) @ (first.affine - other.affine).T, axis=1)
 
 
 def _corners(volume: Volume) -> np.ndarray:

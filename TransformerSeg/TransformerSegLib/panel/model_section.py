@@ -107,6 +107,10 @@ class ModelSection:
         self._folder.show_size()
         self._show_chosen()
 
+    def import_bundle(self, folder: Path) -> None:
+        """Bring a bundle into the list, and choose it."""
+        self._import_all([folder])
+
     def show_runs(self, running: bool) -> None:
         """Whether something is segmented: then the models stay where they are."""
         reason = ""

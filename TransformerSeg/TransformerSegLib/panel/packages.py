@@ -43,11 +43,12 @@ class Requirement:
     """One package.
 
     Attributes:
-        name: as the package index and ``import`` have it.
+        name: as the package index has it.
         specifier: which versions will do (">=1.5,<2").
         megabytes: about what is downloaded, with what it pulls in; PyTorch: without a graphics card.
         source: where it comes from.
         installed_version: None where there is none.
+        module: as ``import`` has it; "": the name.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Requirement:
     megabytes: int
     source: Source = Source.PACKAGE_INDEX
     installed_version: str | None = None
+    module: str = ""
 
     def __str__(self) -> str:
         return f"{self.name}{self.specifier}"
@@ -69,6 +71,17 @@ REQUIREMENTS = (
 )
 """Those of ``pyproject.toml`` that a run in Slicer takes and Slicer lacks; the rest is for files and commands."""
 
+TRAINING_REQUIREMENTS = (
+    *REQUIREMENTS,
+    Requirement("pytorch-ignite", ">=0.5", 1, module="ignite"),
+    Requirement("typer", ">=0.15", 1),
+    Requirement("rich", ">=13", 1),
+    Requirement("nibabel", ">=5.2", 4),
+    Requirement("platformdirs", ">=4", 1),
+    Requirement("matplotlib", ">=3.9", 10),
+)
+"""What the process that trains takes, with which the learning curve is drawn."""
+
 _PROPER_NAMES = {"torch": "PyTorch", "monai": "MONAI"}
 
 GRAPHICS_CARD_GIGABYTES = 3
@@ -76,10 +89,24 @@ GRAPHICS_CARD_GIGABYTES = 3
 
 
 class Packages:
-    """What a run takes, and its installer. For the main thread."""
+    """What a run takes, and its installer. For the main thread.
 
-    def __init__(self, requirements: Sequence[Requirement] = REQUIREMENTS) -> None:
+    Args:
+        requirements: what it takes.
+        loaded_here: whether Slicer's own process loads them; else another one does, and they are only installed.
+        button: what is pressed to install them.
+    """
+
+    def __init__(
+        self,
+        requirements: Sequence[Requirement] = REQUIREMENTS,
+        *,
+        loaded_here: bool = True,
+        button: str = "Segment",
+    ) -> None:
         self._requirements = tuple(requirements)
+        self._loaded_here = loaded_here
+        self._button = button
         self._complete = False
 
     def missing(self) -> list[Requirement]:
@@ -90,9 +117,7 @@ class Packages:
         if self._complete:
             return []
         importlib.invalidate_caches()
-        found = (
-            replace(required, installed_version=_installed_version(required.name)) for required in self._requirements
-        )
+        found = (replace(required, installed_version=_installed_version(required)) for required in self._requirements)
         missing = [required for required in found if not _suffices(required)]
         self._complete = not missing
         return missing
@@ -131,8 +156,15 @@ class Packages:
         missing = self.missing()
         if not missing:
             return
+        try:
+            self._install(missing)
+        except PackagesMissing as error:
+            remedy = error.remedy.format(button=_(self._button))
+            raise PackagesMissing(error.what, why=error.why, remedy=remedy) from error.__cause__
+
+    def _install(self, missing: Sequence[Requirement]) -> None:
         _refuse_in_tests(missing)
-        loaded = [required for required in missing if required.name in sys.modules]
+        loaded = [required for required in missing if self._loaded_here and required.name in sys.modules]
         for required in missing:
             if required.source is Source.PYTORCH_EXTENSION:
                 _install_pytorch(required)
@@ -143,13 +175,14 @@ class Packages:
             raise _incomplete(left)
         if loaded:
             raise _still_in_use(loaded)
-        _check_imports(missing)
+        if self._loaded_here:
+            _check_imports(missing)
 
 
-def _installed_version(name: str) -> str | None:
+def _installed_version(required: Requirement) -> str | None:
     try:
-        version = importlib.metadata.version(name)
-        return version if importlib.util.find_spec(name) is not None else None
+        version = importlib.metadata.version(required.name)
+        return version if importlib.util.find_spec(required.module or required.name) is not None else None
     except (importlib.metadata.PackageNotFoundError, ModuleNotFoundError):
         return None
 
@@ -196,7 +229,7 @@ def _install_pytorch(required: Requirement) -> None:
         raise _not_installed(
             [required],
             _("the extension PyTorch, which installs it, is not there"),
-            _("Install the extension PyTorch from the Extensions Manager, restart Slicer, and press Segment again"),
+            _("Install the extension PyTorch from the Extensions Manager, restart Slicer, and press {button} again"),
         ) from None
     logic = PyTorchUtils.PyTorchUtilsLogic()
     try:
@@ -242,7 +275,7 @@ def _check_imports(requirements: Iterable[Requirement]) -> None:
                     package=required.name, error=_first_line(error)
                 ),
                 why=_("a run needs it"),
-                remedy=_("Restart Slicer, and press Segment again"),
+                remedy=_("Restart Slicer, and press {button} again"),
             ) from error
 
 
@@ -253,7 +286,7 @@ def _refuse_in_tests(requirements: Iterable[Requirement]) -> None:
         raise _not_installed(
             requirements,
             _("while Slicer runs tests, nothing is installed"),
-            _("Start Slicer without its testing mode, and press Segment"),
+            _("Start Slicer without its testing mode, and press {button}"),
         )
 
 
@@ -261,7 +294,7 @@ def _declined(requirements: Iterable[Requirement]) -> PackagesMissing:
     return _not_installed(
         requirements,
         _("the installation was declined"),
-        _("Press Segment again, and agree to the installation"),
+        _("Press {button} again, and agree to the installation"),
     )
 
 
@@ -269,7 +302,7 @@ def _failed(requirements: Iterable[Requirement], error: Exception) -> PackagesMi
     return _not_installed(
         requirements,
         _("the installation stopped: {error}").format(error=_first_line(error)),
-        _("Check the internet connection, and press Segment again"),
+        _("Check the internet connection, and press {button} again"),
     )
 
 
@@ -277,7 +310,7 @@ def _incomplete(requirements: Iterable[Requirement]) -> PackagesMissing:
     return _not_installed(
         requirements,
         _("Slicer's installer ended without them"),
-        _("Check the internet connection, and press Segment again"),
+        _("Check the internet connection, and press {button} again"),
     )
 
 
@@ -286,7 +319,7 @@ def _still_in_use(requirements: Iterable[Requirement]) -> PackagesMissing:
     return PackagesMissing(
         _("New versions were installed, but the old ones are still in use ({names})").format(names=names),
         why=_("Python loads a package once"),
-        remedy=_("Restart Slicer, and press Segment again"),
+        remedy=_("Restart Slicer, and press {button} again"),
     )
 
 

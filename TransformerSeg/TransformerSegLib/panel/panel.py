@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import qt
@@ -18,6 +19,7 @@ from TransformerSegLib.panel.input_filling import InputFilling, has_volumes
 from TransformerSegLib.panel.input_section import InputSection
 from TransformerSegLib.panel.licences import Licences
 from TransformerSegLib.panel.model_section import ModelSection
+from TransformerSegLib.panel.packages import TRAINING_REQUIREMENTS, Packages
 from TransformerSegLib.panel.panel_observers import PanelObservers
 from TransformerSegLib.panel.parameters import Parameters
 from TransformerSegLib.panel.readiness import Choices, reason_not_ready
@@ -29,6 +31,7 @@ from TransformerSegLib.panel.run_section import RunSection
 from TransformerSegLib.panel.sample_data import load_sample
 from TransformerSegLib.panel.settings import remember_models_folder
 from TransformerSegLib.panel.table_section import TableSection
+from TransformerSegLib.panel.training_section import TrainingSection
 from TransformerSegLib.scene.display import show_result
 from TransformerSegLib.scene.sequences import frames_of
 
@@ -105,6 +108,7 @@ class Panel:
             timer.stop()
         self._model.close()
         self._advanced.close()
+        self._training.close()
         self._observers.close()
         self._let_go_of_scene()
 
@@ -150,6 +154,7 @@ class Panel:
         self._result.show_structures(structures, self._parameters.unwanted)
         self._result.show_target(self._parameters.segmentation is not None)
         self._advanced.show(self._parameters.device, self._parameters.preset)
+        self._training.show_model(self._model.chosen, self._model.licence_accepted)
 
     def _refresh_ready(self, check: InputCheck | None) -> None:
         self._reason = reason_not_ready(
@@ -345,6 +350,11 @@ class Panel:
         self._run = RunSection(self._on_segment, session.cancel, self._on_copy_report, self._on_undo)
         self._table = TableSection(self._correct.choose)
         self._advanced = AdvancedSection(session.devices, self._on_advanced, self._on_surfaces)
+        trainings = Path(slicer.app.slicerUserSettingsFilePath).parent / "TransformerSeg" / "Trainings"
+        packages = Packages(TRAINING_REQUIREMENTS, loaded_here=False, button="Train")
+        self._training = TrainingSection(
+            trainings, packages, self._settings, lambda: self._advanced.device, self._model.import_bundle
+        )
 
     def _assembled(self) -> slicer.qMRMLWidget:
         widget = slicer.qMRMLWidget()
@@ -353,8 +363,8 @@ class Panel:
         notice = qt.QLabel(f"<i>{_('For research use, not for diagnosis.')}</i>")
         notice.objectName = "researchNotice"
         layout.addWidget(notice)
-        sections = (self._input, self._model, self._result, self._run, self._table, self._correct, self._advanced)
-        for section in sections:
+        shown_first = (self._input, self._model, self._result, self._run)
+        for section in (*shown_first, self._table, self._correct, self._training, self._advanced):
             layout.addWidget(section.widget)
         layout.addStretch(1)
         widget.setMRMLScene(slicer.mrmlScene)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 PACE = "TransformerSeg/SecondsPerWindow/{weights}/{device}"
 AUTO_DEVICE_USED = "TransformerSeg/DeviceUsedForAuto"
 MODELS_FOLDER = "TransformerSeg/ModelsFolder"
+TRAINING_RUN = "TransformerSeg/TrainingRun"
 
 
 class Settings(Protocol):
@@ -54,3 +55,14 @@ def models_folder(settings: Settings, usual: Path) -> Path:
 def remember_models_folder(settings: Settings, folder: Path) -> None:
     """For the next start."""
     settings.setValue(MODELS_FOLDER, str(folder))
+
+
+def remembered_training(settings: Settings) -> Path | None:
+    """The run folder of the training that was begun last; None where none was, or it was closed."""
+    folder = settings.value(TRAINING_RUN, "")
+    return Path(folder) if isinstance(folder, str) and folder else None
+
+
+def remember_training(settings: Settings, folder: Path | None) -> None:
+    """For the next start; None: there is none any more."""
+    settings.setValue(TRAINING_RUN, str(folder) if folder else "")

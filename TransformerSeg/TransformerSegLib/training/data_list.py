@@ -1,48 +1,80 @@
-"""The cases of a training run: a data list as the Medical Segmentation Decathlon writes it."""
+"""The cases of a training run, from wherever they are kept, and the list of them as the Decathlon writes it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from TransformerSegLib.bundles.metadata import color
 from TransformerSegLib.errors import TrainingDataRejected
+from TransformerSegLib.training.cases import Case, ClassName, DataList, named_apart
+from TransformerSegLib.training.corrected import classes_of_segments, read_corrected, segment_files
+from TransformerSegLib.training.data_folders import cases_of_pair, described, images_alone, pair_of_folders
+from TransformerSegLib.training.named_classes import named_classes
+from TransformerSegLib.training.segment_file import SUFFIX
+from TransformerSegLib.training.validation_split import split
 
 
-@dataclass(frozen=True)
-class Case:
-    """One image and its labels, on the same grid."""
-
-    image: Path
-    label: Path
-
-
-@dataclass(frozen=True)
-class DataList:
-    """The cases of a run, and what its data list says of them.
-
-    Attributes:
-        training, validation: disjoint; validation may be empty.
-        name: of the data set.
-        licence: of the data set.
-        root: folder that the list's relative paths start from.
-    """
-
-    training: tuple[Case, ...]
-    validation: tuple[Case, ...]
-    name: str
-    licence: str
-    root: Path
-
-
-def read_data_list(path: Path, root: Path | None = None) -> DataList:
-    """Read a decathlon-style data list: keys "training", "validation" (each a list of {"image", "label"}), "name",
-    "licence".
+def read_data(path: Path, *, validation: float = 0.2, seed: int = 0, need_labels: bool = True) -> DataList:
+    """Read the cases of a data set, however it is kept.
 
     Args:
-        path: the JSON file.
+        path: a decathlon-style JSON list (``read_data_list``); a folder with ``imagesTr`` and ``labelsTr``, as the
+            Medical Segmentation Decathlon and nnU-Net have it, or with ``images`` and ``labels``; a folder of volumes
+            and what was corrected on them in Slicer (``read_corrected``); or, where no labels are needed, any folder
+            of volumes.
+        validation: the share that is kept out of training where the source does not say which (``split``).
+        seed: of that division.
+        need_labels: False for pretraining, which looks at the images alone.
+
+    Raises:
+        TrainingDataRejected: there is no such data, files are missing or have no partner, or a case is on both sides.
+    """
+    if path.is_file():
+        data = read_data_list(path, need_labels=need_labels)
+    elif path.is_dir():
+        data = _read_folder(path, need_labels)
+    else:
+        raise TrainingDataRejected(
+            f"“{path}” does not exist", why="there is nothing to read", remedy="Check how the path is spelt"
+        )
+    files = [case.label for case in data.cases if case.label and case.label.name.lower().endswith(SUFFIX)]
+    if files and not data.classes:
+        data = replace(data, classes=classes_of_segments(files))
+    if data.validation or not validation:
+        return data
+    training, kept_out = split(data.training, validation, seed)
+    names = f"{kept_out[0].name} … {kept_out[-1].name}" if len(kept_out) > 1 else "".join(c.name for c in kept_out)
+    note = f"{len(kept_out)} of {len(data.training)} cases are kept out of training, in blocks of neighbours: {names}"
+    return replace(data, training=training, validation=kept_out, notes=(*data.notes, *([note] if kept_out else [])))
+
+
+def _read_folder(folder: Path, need_labels: bool) -> DataList:
+    if pair := pair_of_folders(folder):
+        return described(folder, cases_of_pair(*pair, need_labels))
+    if not need_labels:
+        return described(folder, images_alone(folder))
+    if segment_files(folder):
+        return read_corrected(folder)
+    raise TrainingDataRejected(
+        f"“{folder}” holds no labelled cases",
+        why="they are expected in folders “imagesTr” and “labelsTr” or “images” and “labels”, or as volumes with "
+        "Slicer's segmentations (.seg.nrrd) beside them",
+        remedy="Arrange the files so, or name a JSON list of them",
+    )
+
+
+def read_data_list(path: Path, root: Path | None = None, *, need_labels: bool = True) -> DataList:
+    """Read a decathlon-style data list: keys "training", "validation" (each a list of {"image", "label"}), "name",
+    "licence", "labels" (the classes' names).
+
+    Args:
+        path: the JSON file. An "image" is one path, or a list of them for a model with several inputs.
         root: folder that the file's relative paths start from; by default the file's own.
+        need_labels: whether a case without "label" is refused.
 
     Raises:
         TrainingDataRejected: the list is unreadable or incomplete, a file is missing, or a case stands on both sides.
@@ -50,7 +82,7 @@ def read_data_list(path: Path, root: Path | None = None) -> DataList:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         root = path.parent if root is None else root
-        sides = {side: _cases(content.get(side, []), root) for side in ("training", "validation")}
+        sides = {side: _cases(content.get(side, []), root, need_labels) for side in ("training", "validation")}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise TrainingDataRejected(
             f"The data list “{path}” cannot be read",
@@ -63,15 +95,42 @@ def read_data_list(path: Path, root: Path | None = None) -> DataList:
             why="its list “training” is missing or empty",
             remedy="Add cases to the list “training”",
         )
-    trained, kept_out = ({case.image.resolve() for case in sides[side]} for side in ("training", "validation"))
-    if both := trained & kept_out:
+    refuse_missing(path.name, (*sides["training"], *sides["validation"]))
+    refuse_cases_on_both_sides(sides["training"], sides["validation"])
+    name, licence = (_text(content, *fields) for fields in (("name",), ("licence", "license")))
+    classes = named_classes(path) if isinstance(content.get("labels"), Mapping | list) else ()
+    return DataList(sides["training"], sides["validation"], name, licence, root, classes)
+
+
+def refuse_missing(source: str, cases: Iterable[Case]) -> None:
+    """Raises:
+    TrainingDataRejected: files of the cases are not there; all of them are named.
+    """
+    files = (file for case in cases for file in (*case.images, *([case.label] if case.label else [])))
+    missing = [str(file) for file in dict.fromkeys(files) if not file.is_file()]
+    if missing:
         raise TrainingDataRejected(
-            f"“{min(both).name}” is listed for training and for validation",
+            f"“{source}” names “{missing[0]}”" + (f" and {len(missing) - 1} more files" if len(missing) > 1 else ""),
+            why="what does not exist cannot be read",
+            remedy="Check the folder that the list's paths start from",
+            details=missing[1:],
+        )
+
+
+def refuse_cases_on_both_sides(training: Iterable[Case], validation: Iterable[Case]) -> None:
+    """Raises:
+    TrainingDataRejected: an image file is on both sides, maybe by links; all of them are named.
+    """
+    trained, kept_out = (
+        {os.path.realpath(file) for case in side for file in case.images} for side in (training, validation)
+    )
+    if both := sorted(Path(file).name for file in trained & kept_out):
+        raise TrainingDataRejected(
+            f"“{both[0]}” is listed for training and for validation",
             why="a case that was trained on measures nothing",
             remedy="Take it out of one of the two lists",
+            details=[f"so is “{name}”" for name in both[1:]],
         )
-    name, licence = (str(content.get(field, "")) for field in ("name", "licence"))
-    return DataList(sides["training"], sides["validation"], name, licence, root)
 
 
 def check_cases(cases: Sequence[Case], classes: int) -> None:
@@ -83,39 +142,31 @@ def check_cases(cases: Sequence[Case], classes: int) -> None:
 
     Raises:
         TrainingDataRejected: image and labels lie on different grids, labels are not whole numbers or outside the
-            classes, or voxels are not finite.
+            classes, or voxels are not finite. The first fault is told, and all others in its details.
     """
-    import numpy as np
+    from TransformerSegLib.training.case_check import check_case
 
-    from TransformerSegLib.errors import TransformerSegError
-    from TransformerSegLib.inference.checks import check_volume
-    from TransformerSegLib.inference.reading import read_volume
-
-    for case in cases:
-        try:
-            image, label = read_volume(case.image), read_volume(case.label)
-            check_volume(image)
-        except TransformerSegError as error:
-            raise TrainingDataRejected(error.what, why=error.why, remedy=error.remedy) from error
-        if image.array.shape != label.array.shape or not np.allclose(image.affine, label.affine, atol=1e-3):
-            raise TrainingDataRejected(
-                f"“{case.image.name}” and its labels lie on different grids",
-                why=f"{image.array.shape} and {label.array.shape} voxels, or their affines differ",
-                remedy="Resample the labels to the image's grid",
-            )
-        values = np.unique(label.array)
-        if not set(values.tolist()) <= set(range(classes + 1)):
-            raise TrainingDataRejected(
-                f"“{case.label.name}” holds the labels {', '.join(f'{value:g}' for value in values[:8])}",
-                why=f"the model has the classes 0 (background) to {classes}",
-                remedy="Relabel the file, or name all classes",
-            )
+    numbered = [ClassName(label, f"class {label}", color(label - 1)) for label in range(1, classes + 1)]
+    faults = [(case, fault) for case in cases for fault in check_case(case, numbered).faults]
+    if faults:
+        _, first = faults[0]
+        others = [f"{case.name}: {fault.what}" for case, fault in faults[1:]]
+        raise TrainingDataRejected(first.what, why=first.why, remedy=first.remedy, details=others)
 
 
-def _cases(entries: list, root: Path) -> tuple[Case, ...]:
-    cases = tuple(Case(root / entry["image"], root / entry["label"]) for entry in entries)
-    for case in cases:
-        for file in (case.image, case.label):
-            if not file.is_file():
-                raise FileNotFoundError(file)
-    return cases
+def _cases(entries: list, root: Path, need_labels: bool) -> tuple[Case, ...]:
+    return named_apart([_case(entry, root, need_labels) for entry in entries], root)
+
+
+def _case(entry: str | Mapping, root: Path, need_labels: bool) -> Case:
+    if isinstance(entry, str) and not need_labels:  # as the decathlon lists what it has no labels of
+        return Case((root / entry,))
+    images = [entry["image"]] if isinstance(entry["image"], str) else list(entry["image"])
+    if not images:
+        raise ValueError("a case has no image")
+    label = entry["label"] if need_labels else entry.get("label")
+    return Case(tuple(root / image for image in images), None if label is None else root / label)
+
+
+def _text(content: Mapping, *fields: str) -> str:
+    return next((str(content[field]) for field in fields if field in content), "")

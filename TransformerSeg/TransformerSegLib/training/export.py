@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING
 from TransformerSegLib.bundles.card import Card
 from TransformerSegLib.bundles.layout import LICENCE
 from TransformerSegLib.bundles.plan import (
+    Activation,
     NetworkPlan,
-    NormalizeIntensity,
     Orientation,
     OutputPlan,
     Plan,
+    PreparationStep,
+    SlicePlan,
     Spacing,
     Weighting,
     WindowPlan,
 )
 from TransformerSegLib.bundles.writing import new_folder, write_card, write_weights
-from TransformerSegLib.training.recipe import Recipe
+from TransformerSegLib.training.recipe import VOLUME_AXES, Recipe
 
 if TYPE_CHECKING:
     import torch
@@ -29,23 +31,38 @@ DEFINITION_FILES = ("recipe.json", "data_list.json", "card.json")
 """What a training run is defined by; a bundle keeps them in its folder ``training``."""
 
 TRAINED_BY = (
-    "Trained by (DATA is the folder with `imagesTr` and `labelsTr`, MODEL this bundle's):",
+    "Trained by (DATA is the folder in which the images and labels lie, MODEL this bundle's):",
     "",
     "```",
     "transformerseg train MODEL/training --data DATA --output NEW_MODEL",
     "```",
 )
 
+HALF = 0.5
+"""The probability from which on a voxel has a class, where classes may overlap."""
+
 
 def plan_of(recipe: Recipe) -> Plan:
     """What a bundle trained by ``recipe`` asks of the engine: the preparation that its training data had, windows of
-    the training patch's size, softmax and argmax."""
+    the training patch's size, or slices; and softmax and argmax, or where classes overlap sigmoid and a threshold."""
     return Plan(
         network=NetworkPlan(recipe.architecture, recipe.network),
-        preparation=(Orientation(recipe.axcodes), Spacing(recipe.spacing_mm), NormalizeIntensity()),
-        window=WindowPlan(recipe.patch, overlap=(recipe.overlap,) * 3, weighting=Weighting.GAUSSIAN),
-        output=OutputPlan(),
+        preparation=_preparation(recipe),
+        window=_window(recipe),
+        output=OutputPlan(Activation.SIGMOID, threshold=HALF) if recipe.overlapping else OutputPlan(),
     )
+
+
+def _preparation(recipe: Recipe) -> tuple[PreparationStep, ...]:
+    orientation = (Orientation(recipe.axcodes),) if recipe.axcodes is not None else ()
+    spacing = (Spacing(recipe.spacing_mm),) if recipe.spacing_mm is not None else ()
+    return (*orientation, *spacing, recipe.scaling.step)
+
+
+def _window(recipe: Recipe) -> WindowPlan | SlicePlan:
+    if recipe.axes < VOLUME_AXES:
+        return SlicePlan(recipe.patch[1:])
+    return WindowPlan(recipe.patch, overlap=(recipe.overlap,) * VOLUME_AXES, weighting=Weighting.GAUSSIAN)
 
 
 def export_bundle(

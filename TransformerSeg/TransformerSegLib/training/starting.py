@@ -19,11 +19,10 @@ from TransformerSegLib.networks.file_text import quoted
 from TransformerSegLib.networks.layouts.recognised import Shapes
 from TransformerSegLib.networks.layouts.registry import recognise
 from TransformerSegLib.networks.layouts.swin_unetr import PRETRAINING_HEAD, encoder_names
-from TransformerSegLib.networks.registry import ARCHITECTURES
 from TransformerSegLib.networks.swin_unetr import LEGACY_MERGING, SwinUNETR, merging_told
 from TransformerSegLib.networks.transunet import TransUNet
 from TransformerSegLib.networks.transunet_jax import from_jax, is_jax
-from TransformerSegLib.training.recipe import AXES
+from TransformerSegLib.training.pretrained_encoder import encoder_network
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +59,7 @@ def starting_weights(path: Path, architecture: Architecture) -> Start:
 
     Args:
         path: the encoder of a self-supervised Swin (``model_swinvit.pt``), a checkpoint or bundle of the same network,
-            whose classes may be others, or for a TransUNet, which is trained elsewhere, Google's ``R50+ViT-B_16.npz``.
+            whose classes may be others, or for a TransUNet Google's ``R50+ViT-B_16.npz``.
         architecture: of the network.
 
     Raises:
@@ -146,9 +145,7 @@ def _refuse_other(held: str, architecture: Architecture) -> None:
         raise CheckpointRejected(
             f"The start holds a {held}, and the recipe trains a {architecture.name}",
             why="the weights of one mean nothing to the other",
-            remedy=f"Set “architecture” in recipe.json to {held}, or name another start"
-            if ARCHITECTURES[held].axes == AXES
-            else "Name another start",
+            remedy=f"Set “architecture” in recipe.json to {held}, or name another start",
         )
 
 
@@ -165,6 +162,8 @@ def _on_merging(weights: Path, said: Mapping[str, object] | None, architecture: 
     ours = merging_told(architecture.model_dump())
     if said is None and (version := trained_with_monai(weights)) is not None:
         said = SwinUNETR.modern({}, version)
+    if said is None:
+        said = encoder_network(weights)
     if said is None:
         return [
             f"Take care: the start does not tell in which order it merges patches; the recipe merges them {ours}. "

@@ -1,0 +1,173 @@
+"""``transformerseg train``: without files of one's own, from a model or for a new network."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from TransformerSegLib import cli
+from TransformerSegLib.bundles.catalogue import find_bundle
+from TransformerSegLib.bundles.reading import read_bundle
+from TransformerSegLib.errors import TrainingDataRejected
+from TransformerSegLib.inference.reading import read_volume
+from TransformerSegLib.inference.segmenter import Segmenter
+from TransformerSegLib.networks.registry import configured
+from TransformerSegLib.training.brats import REGIONS
+from TransformerSegLib.training.data_list import read_data
+from TransformerSegLib.training.definition import Changes, for_model, for_new_network, write_definition
+from TransformerSegLib.training.export import plan_of
+from TransformerSegLib.training.network_choice import NetworkChoice, Preparation
+from TransformerSegLib.training.recipe import read_recipe
+from TransformerSegLib.training.rehearsal import rehearse
+
+from bundle_factory import write_bundle
+from tiny_run import DATA, entry, written_definition
+
+NONE = Changes()
+
+
+def brats_folder(folder: Path) -> Path:
+    """Two cases of four inputs, as nnU-Net arranges them, without names for the labels."""
+    random = np.random.default_rng(0)
+    for place in ("imagesTr", "labelsTr"):
+        (folder / place).mkdir(parents=True)
+    for case in ("a", "b"):
+        for channel in range(4):
+            image = nibabel.Nifti1Image(random.integers(0, 900, (40, 40, 30)).astype(np.int16), np.eye(4))
+            nibabel.save(image, folder / "imagesTr" / f"{case}_{channel:04d}.nii.gz")
+        labels = np.zeros((40, 40, 30), np.uint8)
+        labels[10:20, 10:20, 5:15] = [[[1] * 5 + [3] * 5] * 10] * 10
+        nibabel.save(nibabel.Nifti1Image(labels, np.eye(4)), folder / "labelsTr" / f"{case}.nii.gz")
+    return folder
+
+
+def run_cli(*arguments: object) -> int:
+    """The exit code; output is pytest's to collect."""
+    sys_argv, sys.argv = sys.argv, ["transformerseg", *map(str, arguments)]
+    try:
+        cli.main()
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    finally:
+        sys.argv = sys_argv
+    return 0
+
+
+@pytest.mark.parametrize("network", NetworkChoice)
+def test_a_new_network_is_fitted_to_the_data(network: NetworkChoice):
+    data = read_data(DATA, validation=0.34)
+    made = for_new_network("mine", network, Preparation.GENERAL, data, Changes(epochs=2))
+    rehearse(made.recipe, made.card, made.data)
+    recipe = made.recipe
+    assert recipe.epochs == 2
+    assert recipe.warmup_steps == 1
+    assert recipe.outputs == 3
+    if recipe.axes == 3:
+        assert recipe.spacing_mm == (1.0, 1.0, 1.0)
+        assert max(recipe.patch) == 64  # hippocampi are about 35×50×36 voxels
+    else:
+        assert recipe.patch[1:] == (224, 224)
+    assert [each.label for each in made.card.classes] == [1, 2]
+    assert "2 labelled cases of training; 1 others were kept out" in made.card.training_data
+    assert "seed 0" in made.card.description
+
+
+@pytest.mark.parametrize("network", NetworkChoice)
+def test_a_new_network_for_brats_has_its_inputs_and_regions(network: NetworkChoice, tmp_path: Path):
+    data = read_data(brats_folder(tmp_path), validation=0)
+    made = for_new_network("tumours", network, Preparation.BRATS, data, NONE)
+    rehearse(made.recipe, made.card, made.data)
+    assert [channel.name for channel in made.card.inputs] == ["FLAIR", "T1ce", "T1", "T2"]
+    assert [each.name for each in made.card.classes] == list(REGIONS)
+    assert made.recipe.overlapping
+    assert "No case was kept out to measure it." in made.card.limits
+
+
+@pytest.mark.parametrize("architecture", ["SwinUNETR", "UNETR", "UNETRTamasino52", "UNesT", "SwinUnet", "TransUNet"])
+def test_a_model_is_trained_further_with_the_preparation_of_its_bundle(architecture: str, tmp_path: Path):
+    bundle = read_bundle(write_bundle(tmp_path / "model", architecture=architecture))
+    made = for_model("further", bundle, read_data(DATA, validation=0), NONE)
+    rehearse(made.recipe, made.card, made.data)
+    plan = plan_of(made.recipe)
+    assert plan.preparation == bundle.plan.preparation
+    assert plan.output == bundle.plan.output
+    assert plan.window.size == bundle.plan.window.size
+    network = configured(plan.network.architecture, plan.network.arguments)
+    assert network == configured(bundle.plan.network.architecture, bundle.plan.network.arguments)
+
+
+def test_the_embedded_model_is_trained_further_by_its_own_recipe():
+    bundle = find_bundle("hippocampus_swin_unetr")
+    made = for_model("mine", bundle, read_data(DATA, validation=0), Changes(epochs=3, batch=1, seed=7))
+    own = read_recipe(bundle.folder / "training" / "recipe.json")
+    assert (made.recipe.patch, made.recipe.margin_voxels) == (own.patch, own.margin_voxels)
+    assert (made.recipe.epochs, made.recipe.batch, made.recipe.seed) == (3, 1, 7)
+    assert made.card.classes == bundle.card.classes
+    assert made.card.dice == {}
+    assert bundle.card.training_data in made.card.training_data
+
+
+def test_labels_with_a_gap_are_refused(tmp_path: Path):
+    data = read_data(brats_folder(tmp_path), validation=0)
+    with pytest.raises(TrainingDataRejected, match="hold the labels 1, 3"):
+        for_new_network("mine", NetworkChoice.UNETR, Preparation.GENERAL, data, NONE)
+
+
+def test_train_from_a_model_goes_on_where_it_stopped_and_keeps_what_defined_it(tmp_path: Path, capsys):
+    model = write_bundle(tmp_path / "model", classes=("Anterior", "Posterior"))
+    train = ("train", "--from", model, "--data", DATA, "--output", tmp_path / "new", "--epochs", 2, "--device", "cpu")
+    train += ("--validation", 0.34, "--seed", 5)
+    assert run_cli(*train) == 0
+    said = capsys.readouterr().out
+    assert "Start: " in said
+    assert "epoch 2/2" in said
+    bundle = read_bundle(tmp_path / "new")
+    assert set(bundle.card.dice) == {"Anterior", "Posterior"}
+    recipe = read_recipe(tmp_path / "new" / "training" / "recipe.json")
+    assert (recipe.epochs, recipe.seed) == (2, 5)
+    listed = json.loads((tmp_path / "new" / "training" / "data_list.json").read_text())
+    assert len(listed["training"]) == 2
+    assert listed["validation"][0]["image"].startswith("imagesTr/")
+    segmentation = Segmenter(bundle, "cpu").segment([read_volume(DATA / entry("150")["image"])])
+    assert len(segmentation.segments) == 2
+
+    # What the bundle keeps trains the same again, from the form that takes a definition.
+    again = ("train", tmp_path / "new" / "training", "--data", DATA, "--output", tmp_path / "again", "--device", "cpu")
+    assert run_cli(*again, "--start", model, "--run", tmp_path / "new.run") == 0
+    assert "epoch" not in capsys.readouterr().out
+    weights = [(tmp_path / name / "models" / "model.safetensors").read_bytes() for name in ("new", "again")]
+    assert weights[0] == weights[1]
+
+
+def test_a_definition_is_trained_with_another_number_of_epochs(tmp_path: Path, capsys):
+    definition = written_definition(tmp_path / "definition")
+    arguments = ("train", definition, "--data", DATA, "--output", tmp_path / "new", "--epochs", 1, "--device", "cpu")
+    assert run_cli(*arguments) == 0
+    assert "epoch 1/1" in capsys.readouterr().out
+    kept = json.loads((tmp_path / "new" / "training" / "recipe.json").read_text())
+    assert kept["epochs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "say what is trained"),
+        (("--from", "a", "--network", "unetr"), "one of them"),
+        (("folder", "--validation", "0.1"), "data list says which"),
+        (("--network", "unet"), "swin-unetr"),
+    ],
+)
+def test_what_contradicts_itself_is_a_usage_error(arguments: tuple[str, ...], said: str, tmp_path: Path, capsys):
+    assert run_cli("train", *arguments, "--data", DATA, "--output", tmp_path / "new") == 2
+    assert said in " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
+def test_a_written_definition_is_read_alike(tmp_path: Path):
+    made = for_new_network("mine", NetworkChoice.UNETR, Preparation.GENERAL, read_data(DATA, validation=0), NONE)
+    write_definition(tmp_path, made)
+    assert read_recipe(tmp_path / "recipe.json") == made.recipe

@@ -1,0 +1,72 @@
+"""What was measured of a model, written into its bundle; what stood there before is replaced."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from TransformerSegLib.bundles.card import Card, Figure
+from TransformerSegLib.bundles.fields import OWN_BLOCK, part
+from TransformerSegLib.bundles.layout import DESCRIPTION, METADATA
+from TransformerSegLib.bundles.writing import measured_lines, rewrite_json, rewrite_text
+from TransformerSegLib.errors import OutputRejected
+
+HEADING = "## Measured"
+"""In documents that others wrote."""
+
+
+def with_measured(
+    card: Card, dice: Mapping[str, float], data: str, figures: Mapping[str, Mapping[str, Figure]]
+) -> Card:
+    """The card with other figures.
+
+    Args:
+        dice: class name → mean Dice.
+        data: what they were measured on, and on how many cases.
+        figures: as in ``Card``.
+    """
+    return card.model_copy(update={"dice": dict(dice), "dice_data": data, "figures": {**figures}})
+
+
+def check_card_can_be_written(folder: Path) -> None:
+    """Make sure, before anything is measured, that a bundle's card can be changed.
+
+    Raises:
+        OutputRejected: its files or folders are read-only.
+    """
+    for place in ((folder / METADATA).parent, folder / METADATA):
+        if not os.access(place, os.W_OK):
+            raise OutputRejected(
+                f"The card in “{folder}” cannot be changed",
+                why=f"“{place.name}” is read-only",
+                remedy="Copy the model's folder, and name the copy",
+            )
+
+
+def rewrite_measured(folder: Path, before: Card, after: Card) -> None:
+    """Write the figures of a card into its bundle: into its metadata, and into its document.
+
+    Each file is there whole at any moment, and keeps all else that it says; the metadata, which the card is read from,
+    goes first.
+
+    Args:
+        folder: the bundle's.
+        before: its card, as it was read.
+        after: the same with other figures (``with_measured``).
+
+    Raises:
+        OutputRejected: the folder cannot be written to.
+    """
+    fields = after.model_dump(mode="json", include={"dice", "dice_data", "figures"})
+    metadata, description = folder / METADATA, folder / DESCRIPTION
+    content = json.loads(metadata.read_text(encoding="utf-8"))
+    rewrite_json(metadata, {**content, OWN_BLOCK: {**part(content, OWN_BLOCK), **fields}})
+    text = description.read_text(encoding="utf-8") if description.is_file() else f"# {after.title}\n"
+    rewrite_text(description, _document(text, before, after))
+
+
+def _document(text: str, before: Card, after: Card) -> str:
+    old, new = ("\n".join(measured_lines(card)) for card in (before, after))
+    return text.replace(old, new) if old in text else f"{text.rstrip()}\n\n{HEADING}\n\n{new}\n"

@@ -1,0 +1,148 @@
+"""Cases from folders: as the Medical Segmentation Decathlon and nnU-Net arrange them, two folders, or images alone."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from TransformerSegLib.errors import TrainingDataRejected
+from TransformerSegLib.inference.names import clean_name
+from TransformerSegLib.inference.reading import METAIMAGE_SUFFIXES, NIFTI_SUFFIXES, NRRD_SUFFIXES, name_of
+from TransformerSegLib.training.cases import Case, ClassName, DataList, named_apart
+from TransformerSegLib.training.named_classes import named_classes
+from TransformerSegLib.training.segment_file import SUFFIX as SEGMENTS_SUFFIX
+
+DATASET = "dataset.json"
+PAIRS = (("imagesTr", "labelsTr"), ("images", "labels"))
+"""Folders of images and of labels, as they are called beside each other."""
+
+VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, *NRRD_SUFFIXES, *METAIMAGE_SUFFIXES)
+
+_CHANNEL = re.compile(r"_(\d{4})$")
+"""nnU-Net's: “_0000” is the first input, “_0001” the second."""
+
+
+def pair_of_folders(folder: Path) -> tuple[Path, Path] | None:
+    """The folders of images and of labels within a folder; None where it has none, or only one of them."""
+    for names in PAIRS:
+        images, labels = (folder / name for name in names)
+        if images.is_dir() and labels.is_dir():
+            return images, labels
+    return None
+
+
+def cases_of_pair(images: Path, labels: Path, need_labels: bool) -> tuple[Case, ...]:
+    """Images and labels of the same name; several images of one name but for nnU-Net's number at its end are the
+    inputs of one case.
+
+    Raises:
+        TrainingDataRejected: an image has no labels, where they are needed, or labels have no image; all are named.
+    """
+    label_of = {_name_of_labels(path): path for path in volume_files(labels)}
+    inputs_of = _inputs(volume_files(images), label_of)
+    without = [name for name in inputs_of if name not in label_of] if need_labels else []
+    alone = [path.name for name, path in label_of.items() if name not in inputs_of]
+    faults = [f"“{name}” has no labels in “{labels.name}”" for name in without]
+    faults += [f"“{name}” has no image in “{images.name}”" for name in alone]
+    if faults:
+        raise TrainingDataRejected(
+            faults[0] + (f", and {len(faults) - 1} more files have no partner" if len(faults) > 1 else ""),
+            why="images and labels go together by their files' names",
+            remedy="Give both the same name, or take out the one that is alone",
+            details=faults[1:],
+        )
+    return tuple(Case(paths, label_of.get(name), name) for name, paths in inputs_of.items())
+
+
+def images_alone(folder: Path) -> tuple[Case, ...]:
+    """Every volume in a folder, at any depth, as a case without labels; where there is a folder ``imagesTr`` or
+    ``images``, those in it alone.
+
+    Only where nnU-Net's ``dataset.json`` names channels are numbers at the end of names taken for theirs: elsewhere
+    they number the cases.
+    """
+    inner = next((folder / images for images, _ in PAIRS if (folder / images).is_dir()), folder)
+    files = [path for path in volume_files(inner, everywhere=True) if not _is_segments(path)]
+    if "channel_names" in _description(folder / DATASET):
+        return named_apart([Case(paths) for paths in _inputs(files, {}).values()], inner)
+    return named_apart([Case((path,)) for path in files], inner)
+
+
+def described(folder: Path, cases: Sequence[Case]) -> DataList:
+    """A list of all cases for training, with what the folder's ``dataset.json`` says of them, if it has one.
+
+    Raises:
+        TrainingDataRejected: there is no case, or the description is damaged.
+    """
+    if not cases:
+        raise TrainingDataRejected(
+            f"“{folder}” holds no case",
+            why=f"volumes are files that end in {', '.join(VOLUME_SUFFIXES)}",
+            remedy="Name the folder that the volumes lie in",
+        )
+    content = _description(folder / DATASET)
+    name = clean_name(str(content.get("name", ""))) or folder.resolve().name
+    licence = clean_name(str(content.get("licence", content.get("license", ""))))
+    classes: tuple[ClassName, ...] = named_classes(folder / DATASET) if content else ()
+    return DataList(tuple(cases), (), name, licence, folder, classes)
+
+
+def volume_files(folder: Path, everywhere: bool = False) -> list[Path]:
+    """Files that are volumes by their names, in the order of their names; hidden ones are left out.
+
+    Raises:
+        TrainingDataRejected: the folder cannot be read.
+    """
+    try:
+        found = sorted(folder.rglob("*") if everywhere else folder.iterdir())
+    except OSError as error:
+        raise TrainingDataRejected(
+            f"The folder “{folder}” cannot be read", why=error.strerror or str(error), remedy="Name another folder"
+        ) from error
+    return [
+        path
+        for path in found
+        if path.name.lower().endswith(VOLUME_SUFFIXES)
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    ]
+
+
+def _inputs(files: Iterable[Path], label_of: dict[str, Path]) -> dict[str, tuple[Path, ...]]:
+    """Name of a case → its images, in the order of nnU-Net's numbers.
+
+    A number at the end of a name belongs to the name where there are labels of just that name.
+    """
+    inputs: dict[str, tuple[Path, ...]] = {}
+    for path in files:
+        name = name_of(path)
+        if name not in label_of and _CHANNEL.search(name):
+            name = _CHANNEL.sub("", name)
+        inputs[name] = (*inputs.get(name, ()), path)
+    return inputs
+
+
+def _name_of_labels(path: Path) -> str:
+    return clean_name(path.name[: -len(SEGMENTS_SUFFIX)]) if _is_segments(path) else name_of(path)
+
+
+def _is_segments(path: Path) -> bool:
+    return path.name.lower().endswith(SEGMENTS_SUFFIX)
+
+
+def _description(path: Path) -> dict:
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        if not isinstance(content, dict):
+            raise ValueError("it holds no object")
+    except (OSError, ValueError, RecursionError) as error:
+        raise TrainingDataRejected(
+            f"“{path}” cannot be read",
+            why=f"{type(error).__name__}: {error}"[:200],
+            remedy="Correct it, or take it away: the folders can be read without it",
+        ) from error
+    return content

@@ -1,0 +1,190 @@
+"""The labels of a case, whichever file keeps them: one whole number a voxel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from TransformerSegLib.bundles.card import MAXIMUM_LABEL, SegmentClass
+from TransformerSegLib.errors import TrainingDataRejected
+from TransformerSegLib.inference.c_order import c_order
+from TransformerSegLib.inference.grids import distances_mm, labels_on_grid, on_same_grid
+from TransformerSegLib.inference.reading import name_of, read_volume
+from TransformerSegLib.inference.volume import Volume
+from TransformerSegLib.training.cases import Case, ClassName
+from TransformerSegLib.training.segment_file import SUFFIX, read_layers, read_segments
+
+Classes = Sequence[ClassName | SegmentClass]
+
+VALUES_LISTED = 8
+
+
+@dataclass(frozen=True, eq=False)
+class StoredLabels:
+    """Labels as a file holds them.
+
+    Attributes:
+        volume: on the file's own grid; unsigned integers where they are whole numbers from 0 up.
+        segments: whether the file is a ``.seg.nrrd``, of which Slicer may save only a part of the image's grid.
+        unknown: names of its segments that no class has.
+        overlapping: how many of its voxels lie in several classes.
+    """
+
+    volume: Volume
+    segments: bool = False
+    unknown: tuple[str, ...] = ()
+    overlapping: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether all are whole numbers from 0 up."""
+        return self.volume.array.dtype.kind == "u"
+
+
+def read_label(case: Case, classes: Classes, image: Volume | None = None) -> Volume:
+    """The labels of a case, on the grid of its first image.
+
+    Args:
+        case: with labels.
+        classes: of the model or the data set. They give the segments of a ``.seg.nrrd``, by name, their labels; the
+            values of other files are labels already. Where segments overlap the smaller one is on top, as a tumour in
+            its organ, or BraTS's regions, of which that gives the labels 1 to 3.
+        image: the case's first image, where it has been read already.
+
+    Returns:
+        labels, (I, J, K), in the smallest unsigned type that holds them; 0 is background.
+
+    Raises:
+        TrainingDataRejected: they are damaged, on another grid, no whole numbers, or have segments of no class.
+        InputRejected: the image or the label file cannot be read (``read_volume``).
+    """
+    image = read_volume(case.image) if image is None else image
+    stored = read_stored_labels(case, classes)
+    refuse_unknown_segments(case, stored)
+    refuse_broken_numbers(case, stored)
+    return place(case, stored, image)
+
+
+def read_stored_labels(case: Case, classes: Classes) -> StoredLabels:
+    """What a case's label file holds, judged by nobody yet.
+
+    Raises:
+        TrainingDataRejected: there is none, or its segments are damaged.
+        InputRejected: it cannot be read (``read_volume``).
+    """
+    if case.label is None:
+        raise TrainingDataRejected(
+            f"“{case.name}” has no labels",
+            why="nothing can be learned from it but in pretraining",
+            remedy="Add its labels, or take it out of the data",
+        )
+    if case.label.name.lower().endswith(SUFFIX):
+        return _from_segments(case, classes)
+    volume = read_volume(case.label)
+    highest = float(volume.array.max(initial=0))
+    if volume.array.dtype.kind in "iu" and volume.array.min(initial=0) >= 0:
+        return StoredLabels(replace(volume, array=_smallest(volume.array, highest)))
+    if volume.array.dtype.kind == "f" and 0 <= highest <= MAXIMUM_LABEL:
+        whole = _smallest(np.where(volume.array >= 0, volume.array, 0), highest)
+        if np.array_equal(whole, volume.array):
+            return StoredLabels(replace(volume, array=whole))
+    return StoredLabels(volume)
+
+
+def place(case: Case, stored: StoredLabels, image: Volume) -> Volume:
+    """The labels on the image's grid.
+
+    Raises:
+        TrainingDataRejected: they lie on another one.
+    """
+    if on_same_grid(image, stored.volume):
+        return stored.volume
+    placed = labels_on_grid(image, stored.volume) if stored.segments else None
+    if placed is None:
+        raise TrainingDataRejected(
+            f"“{case.image.name}” and its labels lie on different grids",
+            why=_difference(image, stored.volume),
+            remedy="Resample the labels to the image's grid",
+        )
+    return replace(placed, array=c_order(placed.array))
+
+
+def refuse_broken_numbers(case: Case, stored: StoredLabels) -> None:
+    """Raises:
+    TrainingDataRejected: labels are negative, or not whole.
+    """
+    if not stored.whole:
+        raise _values_rejected(case, stored, "labels are whole numbers from 0 up")
+
+
+def refuse_unknown_labels(case: Case, stored: StoredLabels, classes: Classes) -> None:
+    """Raises:
+    TrainingDataRejected: there is a label of no class.
+    """
+    known = {0, *(each.label for each in classes)}
+    if not set(np.unique(stored.volume.array).tolist()) <= known:
+        numbers = sorted(known - {0})
+        told = f"to {numbers[-1]}" if numbers == list(range(1, len(numbers) + 1)) else ", ".join(map(str, numbers))
+        raise _values_rejected(case, stored, f"the classes are 0 (background) {told}")
+
+
+def refuse_unknown_segments(case: Case, stored: StoredLabels) -> None:
+    """Raises:
+    TrainingDataRejected: a segment has the name of no class.
+    """
+    if stored.unknown:
+        names = ", ".join(f"“{name}”" for name in stored.unknown)
+        raise TrainingDataRejected(
+            f"“{case.label.name}” has the segment{'s' * (len(stored.unknown) > 1)} {names}",
+            why="no class has such a name, and its voxels would be learned as background",
+            remedy="Rename the segment in Slicer, or delete it there",
+        )
+
+
+def _from_segments(case: Case, classes: Classes) -> StoredLabels:
+    label_of = {each.name: each.label for each in classes}
+    segments, stored = read_segments(case.label), read_layers(case.label)
+    masks: dict[str, np.ndarray] = {}
+    unknown = []
+    for segment in segments:
+        if segment.layer not in range(len(stored.layers)):
+            raise TrainingDataRejected(
+                f"“{case.label.name}” is damaged",
+                why=f"its segment “{segment.name}” is said to lie in a layer that is not there",
+                remedy="Save the segmentation from Slicer again, as .seg.nrrd",
+            )
+        mask = stored.layers[segment.layer] == segment.label
+        if segment.name in label_of:
+            masks[segment.name] = masks[segment.name] | mask if segment.name in masks else mask
+        elif mask.any():
+            unknown.append(segment.name)
+    array = np.zeros(stored.layers.shape[1:], np.min_scalar_type(max(label_of.values(), default=0)))
+    times = np.zeros(array.shape, np.uint8)
+    sizes = {name: np.count_nonzero(mask) for name, mask in masks.items()}
+    for name in sorted(masks, key=lambda name: (-sizes[name], label_of[name])):
+        array[masks[name]] = label_of[name]
+        times += masks[name]
+    volume = Volume(c_order(array), stored.affine, name_of(case.label))
+    return StoredLabels(volume, True, tuple(unknown), int(np.count_nonzero(times > 1)))
+
+
+def _smallest(array: np.ndarray, highest: float) -> np.ndarray:
+    return array.astype(np.min_scalar_type(int(highest)), copy=False)
+
+
+def _difference(image: Volume, labels: Volume) -> str:
+    sizes = ["×".join(map(str, volume.array.shape)) for volume in (image, labels)]
+    if sizes[0] != sizes[1]:
+        return f"the image has {sizes[0]} voxels, and the labels {sizes[1]}"
+    return f"voxels of the same index lie up to {distances_mm(image, labels).max():.3g} mm apart"
+
+
+def _values_rejected(case: Case, stored: StoredLabels, why: str) -> TrainingDataRejected:
+    values = np.unique(stored.volume.array)
+    listed = ", ".join(f"{value:g}" for value in values[:VALUES_LISTED].tolist())
+    more = f" and {len(values) - VALUES_LISTED} more" if len(values) > VALUES_LISTED else ""
+    return TrainingDataRejected(
+        f"“{case.label.name}” holds the labels {listed}{more}", why=why, remedy="Relabel the file, or name all classes"
+    )
