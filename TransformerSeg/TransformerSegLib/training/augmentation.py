@@ -97,7 +97,7 @@ def _images(case: Case) -> MetaTensor:
 
 def _labels(case: Case, classes: Sequence[ClassName], overlapping: bool) -> MetaTensor:
     """(1, I, J, K) float32, the class of each voxel; or a channel a region, (3, I, J, K)."""
-    volume = read_label(case, classes)
+    volume = read_label(case, classes, overlapping=overlapping)
     channels = regions(volume.array, volume.name) if overlapping else volume.array[None]
     return _tensor(channels.astype(np.float32), volume.affine)
 
@@ -118,6 +118,7 @@ def _general(recipe: Recipe) -> Compose:
 
     return Compose(
         [
+            *_padding(recipe),
             OneOf(
                 [_patch(recipe, outside, elastic) for elastic in (False, True) for outside in ("zeros", "border")],
                 weights=(0.35, 0.35, 0.15, 0.15),
@@ -159,6 +160,14 @@ def _for_brats(recipe: Recipe) -> Compose:
             RandShiftIntensityd("image", offsets=BRATS_INTENSITY, prob=1.0),
         ]
     )
+
+
+def _padding(recipe: Recipe) -> list:
+    if not any(recipe.padding_voxels):
+        return []
+    from TransformerSegLib.training.random_padding_module import RandomPadding
+
+    return [RandomPadding(recipe)]
 
 
 def _flips(recipe: Recipe) -> list:

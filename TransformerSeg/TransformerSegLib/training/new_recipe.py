@@ -99,6 +99,7 @@ def new_recipe(
         # Which of the others may be mirrored a person must say: left and right organs may be two classes.
         flip_axes=((0, 1) if slices else (0, 1, 2)) if brats else (),
         margin_voxels=SLICE_MARGIN if slices else tuple(map(_margin, usual.size, patch)),
+        padding_voxels=(0, 0, 0) if brats or slices else (MARGIN_VOXELS,) * VOLUME_AXES,
         randomness="case",
     )
     return with_fitting_warmup(recipe, cases)

@@ -49,6 +49,9 @@ class Recipe(BaseModel):
         margin_voxels: how far a patch's centre may leave the image's centre beyond what the image's own size
             allows, per axis; what lies outside the image is zero or its border repeated, so that the network
             has seen crops with a margin of either kind. Of the general preparation alone.
+        padding_voxels: by how many voxels a quarter of the images are padded on each side at most, per axis, before
+            their intensities are scaled, so that the network has seen the intensities of such crops, too. Of the
+            general preparation of volumes alone; 0: none.
         validation_interval: epochs between two measurements on the validation cases.
         randomness: "epoch": random numbers follow from seed and epoch, in one stream; "case": from the case, too, so
             that they are the same with any number of processes.
@@ -78,6 +81,7 @@ class Recipe(BaseModel):
     average_momentum: Annotated[float, Field(gt=0, lt=1)] = 0.002
     flip_axes: tuple[Annotated[int, Field(ge=0, le=2)], ...] = ()
     margin_voxels: tuple[Voxels, Voxels, Voxels] = (6, 6, 6)
+    padding_voxels: tuple[Voxels, Voxels, Voxels] = (0, 0, 0)
     validation_interval: Positive = 10
     randomness: Literal["epoch", "case"] = "epoch"
     seed: int = 0
