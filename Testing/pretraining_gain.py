@@ -63,6 +63,7 @@ def trained(arm: str, seed: int, recipe: Recipe, training, encoder: Path, minute
         torch.manual_seed(seed)
         network = network_of(arm, recipe, encoder)
         dataset, random_part = training_set(settings, cases)
+        folder.mkdir()
         begin = time.process_time()
         network = run_epochs(settings, network, dataset, loss(settings), folder, random_part=random_part)
         return network, time.process_time() - begin

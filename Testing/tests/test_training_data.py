@@ -126,6 +126,20 @@ def test_all_files_without_a_partner_are_named_at_once(tmp_path: Path):
     assert raised.value.details == ("“d” has no labels in “labels”", "“c.nii.gz” has no image in “images”")
 
 
+def test_labels_may_lie_beside_their_images(tmp_path: Path):
+    folder = Path(__file__).parents[1] / "data" / "hippocampus"
+    cases = read_data(folder, validation=0.0).training
+    assert [(case.name, case.label.name) for case in cases] == [
+        ("hippocampus_037", "hippocampus_037_label.nii.gz"),
+        ("hippocampus_287", "hippocampus_287_label.nii.gz"),
+    ]
+    for name in ("hippocampus_037.nii.gz", "hippocampus_037_label.nii.gz", "hippocampus_287.nii.gz"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    assert [case.name for case in read_data(tmp_path, validation=0.0).training] == ["hippocampus_037"]
+    alone = read_data(tmp_path, validation=0.0, need_labels=False).training
+    assert [case.name for case in alone] == ["hippocampus_037", "hippocampus_287"]
+
+
 def test_a_folder_of_images_is_data_only_where_labels_are_not_needed(tmp_path: Path):
     folder = folder_of(tmp_path, {f"{person}/scan_000{n}.nii.gz": image(NAMES[0]) for person in "ab" for n in (0, 1)})
     with pytest.raises(TrainingDataRejected, match="holds no labelled cases"):

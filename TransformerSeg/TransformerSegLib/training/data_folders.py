@@ -18,6 +18,9 @@ DATASET = "dataset.json"
 PAIRS = (("imagesTr", "labelsTr"), ("images", "labels"))
 """Folders of images and of labels, as they are called beside each other."""
 
+LABEL_ENDINGS = ("_label", "_labels", "_seg", "_mask", "-label", "-labels", "-seg", "-mask")
+"""What labels that lie beside their image are called, after the image's name."""
+
 VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, *NRRD_SUFFIXES, *METAIMAGE_SUFFIXES)
 
 _CHANNEL = re.compile(r"_(\d{4})$")
@@ -56,15 +59,24 @@ def cases_of_pair(images: Path, labels: Path, need_labels: bool) -> tuple[Case, 
     return tuple(Case(paths, label_of.get(name), name) for name, paths in inputs_of.items())
 
 
-def images_alone(folder: Path) -> tuple[Case, ...]:
-    """Every volume in a folder, at any depth, as a case without labels; where there is a folder ``imagesTr`` or
-    ``images``, those in it alone.
+def side_by_side(folder: Path) -> tuple[Case, ...]:
+    """Images of a folder whose labels lie beside them, as ``NAME.nii.gz`` and ``NAME_label.nii.gz``; others, which have
+    none, are left out.
+    """
+    files = {name_of(path): path for path in volume_files(folder) if not _is_segments(path)}
+    return tuple(Case((files[image],), label) for name, label in files.items() if (image := _labelled(name)) in files)
 
-    Only where nnU-Net's ``dataset.json`` names channels are numbers at the end of names taken for theirs: elsewhere
-    they number the cases.
+
+def images_alone(folder: Path) -> tuple[Case, ...]:
+    """Every volume in a folder, at any depth, as a case without labels; labels that lie beside their image are none.
+
+    Where there is a folder ``imagesTr`` or ``images``, the volumes in it alone. Only where nnU-Net's ``dataset.json``
+    names channels are numbers at the end of names taken for theirs: elsewhere they number the cases.
     """
     inner = next((folder / images for images, _ in PAIRS if (folder / images).is_dir()), folder)
-    files = [path for path in volume_files(inner, everywhere=True) if not _is_segments(path)]
+    found = [path for path in volume_files(inner, everywhere=True) if not _is_segments(path)]
+    names = {(path.parent, name_of(path)) for path in found}
+    files = [path for path in found if (path.parent, _labelled(name_of(path))) not in names]
     if "channel_names" in _description(folder / DATASET):
         return named_apart([Case(paths) for paths in _inputs(files, {}).values()], inner)
     return named_apart([Case((path,)) for path in files], inner)
@@ -126,6 +138,12 @@ def _inputs(files: Iterable[Path], label_of: dict[str, Path]) -> dict[str, tuple
 
 def _name_of_labels(path: Path) -> str:
     return clean_name(path.name[: -len(SEGMENTS_SUFFIX)]) if _is_segments(path) else name_of(path)
+
+
+def _labelled(name: str) -> str | None:
+    """The name of the image that labels of this name belong to; None where it is no name of labels."""
+    ending = next((each for each in LABEL_ENDINGS if name.lower().endswith(each)), None)
+    return name[: -len(ending)] if ending else None
 
 
 def _is_segments(path: Path) -> bool:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from TransformerSegLib.bundles.metadata import color
 from TransformerSegLib.errors import TrainingDataRejected
-from TransformerSegLib.training.cases import Case, ClassName, DataList, named_apart
+from TransformerSegLib.training.cases import Case, DataList, named_apart
 from TransformerSegLib.training.corrected import classes_of_segments, read_corrected, segment_files
-from TransformerSegLib.training.data_folders import cases_of_pair, described, images_alone, pair_of_folders
+from TransformerSegLib.training.data_folders import (
+    cases_of_pair,
+    described,
+    images_alone,
+    pair_of_folders,
+    side_by_side,
+)
 from TransformerSegLib.training.named_classes import named_classes
 from TransformerSegLib.training.segment_file import SUFFIX
 from TransformerSegLib.training.validation_split import split
@@ -24,8 +29,8 @@ def read_data(path: Path, *, validation: float = 0.2, seed: int = 0, need_labels
     Args:
         path: a decathlon-style JSON list (``read_data_list``); a folder with ``imagesTr`` and ``labelsTr``, as the
             Medical Segmentation Decathlon and nnU-Net have it, or with ``images`` and ``labels``; a folder of volumes
-            and what was corrected on them in Slicer (``read_corrected``); or, where no labels are needed, any folder
-            of volumes.
+            and what was corrected on them in Slicer (``read_corrected``), or of volumes with their labels beside them
+            (``side_by_side``); or, where no labels are needed, any folder of volumes.
         validation: the share that is kept out of training where the source does not say which (``split``).
         seed: of that division.
         need_labels: False for pretraining, which looks at the images alone.
@@ -59,10 +64,12 @@ def _read_folder(folder: Path, need_labels: bool) -> DataList:
         return described(folder, images_alone(folder))
     if segment_files(folder):
         return read_corrected(folder)
+    if cases := side_by_side(folder):
+        return described(folder, cases)
     raise TrainingDataRejected(
         f"“{folder}” holds no labelled cases",
         why="they are expected in folders “imagesTr” and “labelsTr” or “images” and “labels”, or as volumes with "
-        "Slicer's segmentations (.seg.nrrd) beside them",
+        "their labels (NAME_label.nii.gz) or Slicer's segmentations (.seg.nrrd) beside them",
         remedy="Arrange the files so, or name a JSON list of them",
     )
 
@@ -131,27 +138,6 @@ def refuse_cases_on_both_sides(training: Iterable[Case], validation: Iterable[Ca
             remedy="Take it out of one of the two lists",
             details=[f"so is “{name}”" for name in both[1:]],
         )
-
-
-def check_cases(cases: Sequence[Case], classes: int) -> None:
-    """Read every case once, and refuse what would spoil the training unseen.
-
-    Args:
-        cases: to be checked.
-        classes: how many classes there are, background not counted; labels are 0…classes.
-
-    Raises:
-        TrainingDataRejected: image and labels lie on different grids, labels are not whole numbers or outside the
-            classes, or voxels are not finite. The first fault is told, and all others in its details.
-    """
-    from TransformerSegLib.training.case_check import check_case
-
-    numbered = [ClassName(label, f"class {label}", color(label - 1)) for label in range(1, classes + 1)]
-    faults = [(case, fault) for case in cases for fault in check_case(case, numbered).faults]
-    if faults:
-        _, first = faults[0]
-        others = [f"{case.name}: {fault.what}" for case, fault in faults[1:]]
-        raise TrainingDataRejected(first.what, why=first.why, remedy=first.remedy, details=others)
 
 
 def _cases(entries: list, root: Path, need_labels: bool) -> tuple[Case, ...]:
