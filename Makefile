@@ -1,5 +1,5 @@
 # make demo         segment a real volume with the embedded model, into a real MRML scene
-# make test         style, floors and tests
+# make test         style, floors and tests: on all cores at once, but for those that measure time or memory
 # make screenshots  draw the panel in each of its states, and its result, as PNG
 # make bench        speed and memory against stock MONAI, as a Markdown table
 # Each sets up what it needs (a virtual environment in .venv, and, as root on Debian, system packages).
@@ -17,7 +17,8 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not alone" --numprocesses auto --maxprocesses 8 --dist worksteal
+	$(BIN)/pytest -m alone
 
 screenshots: $(READY)
 	$(BIN)/python Testing/screenshots --output screenshots

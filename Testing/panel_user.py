@@ -61,14 +61,19 @@ class PanelUser:
         self.host.wait_until(condition, seconds)
 
     def wait_for_end(self) -> None:
-        """Until nothing runs."""
+        """Until nothing runs, and the panel has taken up what came of it, which a busy computer puts off."""
         self.wait_until(lambda: not self.opened.logic.session.runs)
         self.wait()
+        self.wait_until(self._has_settled)
 
     def wait_for_models(self) -> None:
         """Until no model is downloaded, imported, packed, removed or moved any more."""
         self.wait_until(lambda: not self.opened.logic.libraryWork.changes)
         self.wait()
+
+    def _has_settled(self) -> bool:
+        panel = self.panel
+        return panel is None or not any(timer.isActive() for timer in (panel._soon, panel._taking_up, panel._opening))
 
     def list_catalogue(self, catalogue: Path) -> None:
         """Have the models of another catalogue listed."""

@@ -7,21 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
+from small_networks import UNETR
+
 DATA = Path(__file__).parent / "data" / "hippocampus" / "training"
 CASES = ("150", "243", "380")
 RECIPE = {
     "architecture": "UNETR",
-    "network": {
-        "in_channels": 1,
-        "out_channels": 3,
-        "img_size": [32, 32, 32],
-        "feature_size": 4,
-        "hidden_size": 24,
-        "mlp_dim": 48,
-        "num_heads": 4,
-    },
-    "spacing_mm": [1.0, 1.0, 1.0],
-    "patch": [32, 32, 32],
+    "network": UNETR | {"img_size": [16, 16, 16]},
+    "spacing_mm": [2.0, 2.0, 2.0],
+    "patch": [16, 16, 16],
     "batch": 1,
     "epochs": 2,
     "warmup_steps": 1,

@@ -1,4 +1,4 @@
-"""``make screenshots``: the panel in each of its states, 400 pixels wide, and a picture of its result, as PNG.
+"""``make screenshots``: the panel in each of its states, 400 pixels wide, its result and an evaluation, as PNG.
 
 The real module file and the real MRML scene, drawn on a stand-in for Slicer's Qt layer; the embedded model really runs.
 ``python Testing/screenshots [--output FOLDER] [STATE ...]`` draws only some of the states of ``states.py``. The
@@ -18,9 +18,14 @@ sys.path[1:1] = [str(REPOSITORY / "Testing"), str(REPOSITORY / "Testing" / "demo
 
 from states import STATES, draw  # noqa: E402
 
-RESULT = "result"
-PICTURES = [*STATES, RESULT]
-SHOWN_IN_README = {"finished": "panel.png", "catalogue": "models.png", RESULT: "result.png"}
+RESULT, EVALUATION = "result", "evaluation"
+PICTURES = [*STATES, RESULT, EVALUATION]
+SHOWN_IN_README = {
+    "finished": "panel.png",
+    "catalogue": "models.png",
+    RESULT: "result.png",
+    EVALUATION: "evaluation.png",
+}
 CHILD = "--draw"
 
 
@@ -49,6 +54,8 @@ def _draw(state: str, folder: Path) -> None:
     path = folder / f"{state}.png"
     if state == RESULT:
         _draw_result(path)
+    elif state == EVALUATION:
+        _draw_evaluation(path)
     else:
         draw(state, path)
 
@@ -64,6 +71,13 @@ def _draw_result(path: Path) -> None:
 
     volume = read_volume(resources_folder() / "SampleData" / "hippocampus_297.nii.gz")
     print(picture.draw_picture(path, volume, Segmenter(find_bundle()).segment([volume])))
+
+
+def _draw_evaluation(path: Path) -> None:
+    """Box plots and worst case of the embedded model."""
+    from evaluation_picture import draw_evaluation
+
+    draw_evaluation(path)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from TransformerSegLib.inference.volume import Volume
 from TransformerSegLib.scene.volumes import add_volume_node
 
 from bundle_factory import change_json, write_bundle
+from figures_on_card import write_figures
 from host import Host
 from model_server import BLOCK_BYTES, ModelServer, published
 from panel_user import SAMPLE, PanelUser
@@ -219,6 +220,23 @@ def card(user: PanelUser) -> None:
 
 
 @state
+def figures(user: PanelUser) -> None:
+    """The card of a model that was evaluated, at its figures."""
+    _sample(user)
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = write_bundle(Path(folder) / "abdomen", classes=ORGANS[:3])
+        _title(bundle, "Abdomen, three organs, UNETR", "Apache-2.0")
+        write_figures(bundle)
+        user.import_folder(bundle)
+    user.click("cardButton")
+    browser = user.ui.cardBrowser
+    browser.find("too little")  # below the table
+    cursor = browser.textCursor()
+    cursor.clearSelection()
+    browser.setTextCursor(cursor)
+
+
+@state
 def choices(user: PanelUser) -> None:
     """Structures and advanced choices are unfolded."""
     _sample(user)
@@ -257,7 +275,7 @@ def training(user: PanelUser) -> None:
 @state
 def trained(user: PanelUser) -> None:
     """The model is there, and can be used."""
-    _training(user, epochs=5)
+    _training(user, epochs=2)
     user.click("trainButton")
     user.wait_until(lambda: user.sees("useTrainedButton"))
 

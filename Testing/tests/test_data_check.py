@@ -25,7 +25,7 @@ from TransformerSegLib.training.case_slices import slice_views
 from TransformerSegLib.training.cases import Case, ClassName, DataList
 from TransformerSegLib.training.contact_sheet import DOTS_PER_INCH, worst_first, write_contact_sheet
 from TransformerSegLib.training.data_check import check_data
-from TransformerSegLib.training.data_list import check_cases, read_data
+from TransformerSegLib.training.data_list import read_data
 from TransformerSegLib.training.data_report import write_data_report
 
 DATA = Path(__file__).parents[1] / "data" / "hippocampus" / "training"
@@ -123,14 +123,6 @@ def test_all_faults_of_all_cases_are_told_at_once(eight: Path):
         check.refuse()
     assert len(raised.value.details) == 5
     assert all(fault.remedy for case in check.faulty for fault in case.faults)
-
-
-def test_the_old_check_names_the_first_fault_and_all_others_below(eight: Path):
-    change(label(eight, 1), moved)
-    change(label(eight, 2), seven)
-    with pytest.raises(TrainingDataRejected, match="different grids") as raised:
-        check_cases(read_data(eight).cases, classes=2)
-    assert "0, 1, 7" in raised.value.details[0]
 
 
 def empty_of_posterior(array: np.ndarray, affine: np.ndarray):

@@ -83,6 +83,7 @@ def test_a_cancelled_unpacking_of_layers_stops():
         chosen.layers(numbers, cancel)
 
 
+@pytest.mark.alone
 def test_many_classes_that_all_overlap_are_laid_out_once_not_for_every_slab():
     number = 150
     chosen = AboveThreshold(classes(*range(1, number + 1), first_channel=0), threshold=0.5)

@@ -177,6 +177,7 @@ def test_a_server_that_is_busy_is_asked_again(server: LyingServer, target: Path,
     assert len(server.asked) == 3
 
 
+@pytest.mark.alone
 def test_the_pause_that_a_server_asks_for_is_kept_within_bounds(server: LyingServer, target: Path):
     server.answers.append(Answer(status=503, headers={"Retry-After": "3600"}))
     began = time.monotonic()
@@ -445,6 +446,7 @@ def test_there_are_never_bytes_with_the_note_of_another_file(tmp_path: Path):
 # Stopping
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("silent", [Answer(stop_after=HALF, stall=True), Answer(stop_after=0, stall=True)])
 def test_a_stop_is_heeded_while_the_network_is_silent(server: LyingServer, target: Path, silent: Answer):
     server.usual = silent
@@ -460,6 +462,7 @@ def test_a_stop_is_heeded_while_the_network_is_silent(server: LyingServer, targe
     assert PartialFile(target).size == silent.stop_after
 
 
+@pytest.mark.alone
 def test_a_stop_is_heeded_in_a_pause(server: LyingServer, target: Path):
     server.usual = Answer(status=503)
     began = time.monotonic()

@@ -166,8 +166,12 @@ def test_a_run_stopped_by_ctrl_c_keeps_its_epochs_and_says_so(data: DataList, tm
         if report.epoch == 2:
             signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt):
-        fine_tune(recipe(), data, tmp_path, Watch(on_step=stop_in_epoch_2))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's background jobs ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fine_tune(recipe(), data, tmp_path, Watch(on_step=stop_in_epoch_2))
+    finally:
+        signal.signal(signal.SIGINT, before)
     told = json.loads((tmp_path / PROGRESS).read_text(encoding="utf-8"))
     assert (told["state"], told["epoch"], told["epochs"]) == ("stopped", 2, 2)
     assert [row["epoch"] for row in read_log(tmp_path / LOG)] == [1]

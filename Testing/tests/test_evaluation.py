@@ -32,8 +32,6 @@ from TransformerSegLib.training.data_list import read_data
 from TransformerSegLib.training.evaluation import (
     Evaluation,
     MeasuredCase,
-    means,
-    measure_dice,
     measured_cases,
     with_margin,
 )
@@ -201,13 +199,6 @@ def test_labels_of_no_class_of_the_model_are_refused(embedded: Bundle):
     labels = np.full((4, 4, 4), 7, np.uint8)
     with pytest.raises(TrainingDataRejected, match="holds the labels 7"):
         reference_masks(embedded, labels, "liver")
-
-
-def test_training_measures_by_the_same_code(embedded: Bundle):
-    case = Case((HARD,), HARD_LABEL)
-    (measured,) = measured_cases(embedded, [case])
-    assert means(measure_dice(embedded, [case])) == {name: figures.dice for name, figures in measured.figures.items()}
-    assert means({"seen": [0.5, float("nan"), 0.7], "never": [float("nan")]}) == {"seen": pytest.approx(0.6)}
 
 
 def test_a_margin_repeats_the_border_and_moves_no_voxel():

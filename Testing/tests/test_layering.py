@@ -87,6 +87,7 @@ def test_classes_that_need_more_layers_than_any_of_them_overlap_at_once():
         assert max(layers) + 1 == number
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("classes", "density"), [(60, 0.3), (100, 0.5), (133, 0.5), (300, 1.0)])
 def test_many_classes_take_a_moment_only(classes, density):
     overlap = random_graph(classes, density, seed=0)

@@ -13,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from TransformerSegLib.bundles.measured import rewrite_measured, with_measured
 from TransformerSegLib.bundles.published import CATALOGUE_FORMAT
+from TransformerSegLib.bundles.reading import read_bundle
 
 from bundle_factory import change_json, write_bundle, write_json
+from figures_on_card import write_figures
 from host import Host
 from panel_user import SAMPLE, PanelUser, plain
 
@@ -74,6 +77,47 @@ def test_the_card_is_shown_on_demand(user):
     assert not user.sees("cardBrowser")
 
 
+def test_the_card_shows_what_was_measured_with_its_intervals_and_a_dash_where_nothing_was(user, tmp_path):
+    folder = bundle(tmp_path / "abdomen", "Abdomen", classes=("Liver", "Gallbladder"))
+    write_figures(folder)
+    user.import_folder(folder)
+    user.click("cardButton")
+    liver = [
+        "Liver",
+        "0.930",
+        "[0.915, 0.945]",
+        "1.60",
+        "[1.25, 1.95]",
+        "−2.40",
+        "[−3.65, −1.15]",
+        "−1.5",
+        "[−4.0, 1.0]",
+    ]
+    columns = ["Surface Dice at 1 mm", "HD95 (mm)", "Volume error (mL)", "Volume error (%)"]
+
+    told = [line.strip() for line in plain(user.ui.cardBrowser.html).splitlines() if line.strip()]
+
+    dice, table = told.index("Dice: 20 cases of our own (mean)"), told.index(columns[0])
+    assert told[dice + 1 : table] == ["Liver", "0.900", "[0.880, 0.920]", "Gallbladder", "0.500"]
+    assert told[table : table + 4] == columns
+    assert told[table + 4 : table + 13] == liver
+    assert told[table + 13 : table + 18] == ["Gallbladder", "–", "9.25", "–", "–"]
+    assert "the model finds too little" in told[table + 18]
+
+
+def test_the_card_of_a_model_without_such_figures_shows_its_dice_alone(user, tmp_path):
+    folder = bundle(tmp_path / "abdomen", "Abdomen", classes=("Liver",))
+    card = read_bundle(folder).card
+    rewrite_measured(folder, card, with_measured(card, {"Liver": 0.95}, "20 cases", {}))
+    user.import_folder(folder)
+    user.click("cardButton")
+
+    told = [line.strip() for line in plain(user.ui.cardBrowser.html).splitlines() if line.strip()]
+
+    dice = told.index("Dice: 20 cases")
+    assert told[dice + 1 : dice + 4] == ["Liver", "0.950", "Licence: Apache-2.0"]
+
+
 def test_a_folder_and_a_zip_are_imported_and_chosen(user, tmp_path):
     user.import_folder(bundle(tmp_path / "one", "From a folder"))
     assert user.panel_model() == "From a folder"
@@ -126,6 +170,7 @@ def test_a_dropped_volume_is_left_to_slicer(user):
     assert user.changes() == []
 
 
+@pytest.mark.alone
 def test_a_large_import_lets_the_window_go_on_and_says_how_far_it_is(user, tmp_path):
     import qt
 

@@ -34,6 +34,7 @@ WHAT_TO_DO_NEXT = {
     "download_failed": ("changeLabel", "→"),
     "models_folder": ("changeLabel", "is packed"),
     "card": ("forecastLabel", "window"),
+    "figures": ("forecastLabel", "window"),
     "choices": ("forecastLabel", "window"),
     "failed": ("errorLabel", "→"),
     "training_choosing": ("trainingTimeHint", "told once it runs"),

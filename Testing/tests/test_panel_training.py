@@ -6,19 +6,28 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pytest
 import slicer
 
+from TransformerSegLib.bundles.file_lock import locked
+from TransformerSegLib.errors import TransformerSegError
+from TransformerSegLib.panel import training_plan, training_progress
 from TransformerSegLib.panel.training_plan import TrainingPlan
 from TransformerSegLib.scene.volumes import add_volume_node
+from TransformerSegLib.training import run_folder
 from TransformerSegLib.training.data_list import read_data
+from TransformerSegLib.training.progress_file import ProgressFile, State
 
 from bundle_factory import write_bundle
 from example_segmentation import AFFINES, example_segmentation, example_volume
@@ -53,6 +62,84 @@ def run_of(host) -> Callable:
     from TransformerSegLib.panel.training_run import TrainingRun
 
     return TrainingRun
+
+
+@dataclass(frozen=True)
+class PutAside:
+    """A training that Slicer left behind when it crashed, that the next Slicer found, and that ended when that was
+    closed.
+
+    Attributes:
+        plan: of the training.
+        heading: of the section in the Slicer that found it.
+        offered: the buttons that were to be seen there.
+        seconds: that closing took.
+        ended: whether its processes were gone then.
+    """
+
+    plan: TrainingPlan
+    heading: str
+    offered: tuple[str, ...]
+    seconds: float
+    ended: bool
+
+    @property
+    def epochs(self) -> int:
+        return epochs_in(self.plan.run)
+
+
+@pytest.fixture(scope="module")
+def put_aside(tmp_path_factory) -> PutAside:
+    """Started by a program like Slicer's, which starts Python as a process of its own; in the middle of a step that
+    takes so long that it does not hear."""
+    folder = tmp_path_factory.mktemp("training")
+    with pytest.MonkeyPatch.context() as patch, Host() as host:
+        from TransformerSegLib.panel.training_run import TrainingRun
+
+        slicers_python(patch, folder)
+        run = TrainingRun(plan(folder))
+        run.start()
+        host.wait_until(lambda: not works(run) or (run.folder / training_plan.CHECKPOINT).exists(), LONGEST_RUN)
+        assert works(run), run.error
+        processes = json.loads((run.folder / "process.json").read_text())
+        os.killpg(processes, signal.SIGSTOP)
+    host = Host()
+    slicer.app.userSettings().setValue("TransformerSeg/TrainingRun", str(run.folder))
+    user = PanelUser(host)
+    heading = user.ui.trainingCollapsibleButton.text
+    user.fold("trainingCollapsibleButton", False)
+    buttons = ("trainButton", "continueTrainingButton", "cancelTrainingButton")
+    offered = tuple(button for button in buttons if user.sees(button))
+    before = time.monotonic()
+    host.close()
+    seconds = time.monotonic() - before
+    return PutAside(run.plan, heading, offered, seconds, ended=not works(run))
+
+
+@pytest.fixture(scope="module")
+def said() -> list[str]:
+    """By a Slicer of its own: what is told of chosen cases before any package is installed, and what of torch is loaded
+    once a training was begun and cancelled."""
+    code = (
+        "import sys; sys.path[:0] = [sys.argv[1]]\n"
+        "from host import Host\nfrom panel_user import PanelUser\n"
+        "with Host(without=('torch', 'monai', 'pydantic', 'safetensors')) as host:\n"
+        "    user = PanelUser(host)\n"
+        "    user.fold('trainingCollapsibleButton', False)\n"
+        "    user.choose_cases(sys.argv[2])\n"
+        "    print(user.reads('casesLabel').splitlines()[-1])\n"
+        "with Host() as host:\n"
+        "    user = PanelUser(host)\n"
+        "    user.fold('trainingCollapsibleButton', False)\n"
+        "    user.choose_cases(sys.argv[2])\n"
+        "    user.ui.trainingNameEdit.text = 'Ours'\n"
+        "    user.wait()\n"
+        "    user.click('trainButton')\n"
+        "    user.stop_training()\n"
+        "print(sorted({'torch', 'monai'} & sys.modules.keys()))\n"
+    )
+    arguments = (sys.executable, "-c", code, str(Path(__file__).parents[1]), str(DATA))
+    return subprocess.run(arguments, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
 def plan(folder: Path, **changes) -> TrainingPlan:
@@ -158,17 +245,24 @@ def test_what_the_process_lacks_is_installed_after_asking_and_nothing_begins_wit
         assert user.sees("trainButton")
 
 
-def test_before_any_package_is_installed_cases_are_chosen_and_looked_at_later():
-    code = (
-        "import sys; sys.path[:0] = [sys.argv[1]]\n"
-        "from host import Host\nfrom panel_user import PanelUser\n"
-        "with Host(without=('torch', 'monai', 'pydantic', 'safetensors')) as host:\n"
-        "    user = PanelUser(host)\n"
-        "    user.fold('trainingCollapsibleButton', False)\n"
-        "    user.choose_cases(sys.argv[2])\n"
-        "    print(user.reads('casesLabel'))\n"
-    )
-    assert "once Python packages are installed" in said_by(code)
+def test_before_any_package_is_installed_cases_are_chosen_and_looked_at_later(said):
+    assert said[0] == "They are looked at once Python packages are installed."
+
+
+@POSIX_ONLY
+def test_a_training_that_was_put_aside_is_found_by_its_name_and_can_be_gone_on_with(user, put_aside):
+    folder = Path(slicer.app.slicerUserSettingsFilePath).parent / "TransformerSeg" / "Trainings"
+    moved = replace(put_aside.plan, output=str(folder / "ours"))
+    shutil.copytree(put_aside.plan.run, moved.run)
+    (moved.run / "panel.json").write_text(json.dumps(asdict(moved)), encoding="utf-8")
+
+    name_it(user, "ours")
+    assert user.reads("trainingReason") == "There is a training of this name already."
+    assert user.reads("trainButton") == "Show it"
+    user.click("trainButton")
+
+    assert f"Stopped after epoch {put_aside.epochs} of {EPOCHS}" in user.reads("trainingLabel")
+    assert user.sees("continueTrainingButton")
 
 
 # The process
@@ -196,36 +290,30 @@ def test_outside_of_slicer_it_is_the_python_that_runs(monkeypatch):
 
 
 @POSIX_ONLY
-def test_a_training_outlives_slicer_is_found_again_stopped_continued_and_its_model_used(monkeypatch, tmp_path):
-    """Started by a program like Slicer's, which starts Python as a process of its own."""
-    slicers_python(monkeypatch, tmp_path)
-    with Host() as host:
-        from TransformerSegLib.panel.training_run import TrainingRun
+def test_a_training_outlives_a_crash_of_slicer_is_found_again_and_ends_when_slicer_is_closed(put_aside):
+    assert put_aside.heading.startswith("Train (")
+    assert put_aside.offered == ("cancelTrainingButton",)
+    assert put_aside.ended
+    assert put_aside.seconds < 5
+    assert 0 < put_aside.epochs < EPOCHS
 
-        before = TrainingRun(plan(tmp_path))
-        before.start()
-        host.wait_until(lambda: works(before) and before.told is not None and before.told.epoch > 1, LONGEST_RUN)
-        processes = json.loads((before.folder / "process.json").read_text())
-        os.killpg(processes, signal.SIGSTOP)  # so that it does not end before the next Slicer is there
+
+@POSIX_ONLY
+def test_what_was_put_aside_is_cancelled_again_at_once_then_finished_and_its_model_used(put_aside):
     with Host() as host:
-        slicer.app.userSettings().setValue("TransformerSeg/TrainingRun", str(before.folder))
+        slicer.app.userSettings().setValue("TransformerSeg/TrainingRun", str(put_aside.plan.run))
         user = PanelUser(host)
-        assert "epoch" in user.ui.trainingCollapsibleButton.text
         user.fold("trainingCollapsibleButton", False)
-        assert not user.sees("trainButton")
-
+        assert "what is finished is kept" in user.reads("trainingLabel")
+        user.click("continueTrainingButton")
+        before = time.monotonic()
         user.click("cancelTrainingButton")
-        assert "Stopping" in user.reads("trainingLabel")
-        os.killpg(processes, signal.SIGCONT)
+        assert time.monotonic() - before < 1
         user.wait_until(lambda: user.sees("continueTrainingButton"))
-        assert not works(before)
-        assert "what came before it is kept" in user.reads("trainingLabel")
-        epochs = len((before.folder / "log.csv").read_text().splitlines()) - 1
 
         user.click("continueTrainingButton")
         user.wait_until(lambda: user.sees("useTrainedButton"))
-        assert 0 < epochs < EPOCHS
-        assert len((before.folder / "log.csv").read_text().splitlines()) - 1 == EPOCHS
+        assert put_aside.epochs == EPOCHS
         assert "Dice 0." in user.reads("trainingLabel")
         assert user.sees("curveLabel")
 
@@ -233,6 +321,55 @@ def test_a_training_outlives_slicer_is_found_again_stopped_continued_and_its_mod
         user.wait_for_models()
         assert user.opened.logic.getParameterNode().model == "ours"
         assert "Ours" in user.panel_model()
+
+
+@POSIX_ONLY
+def test_a_process_that_does_not_hear_that_it_is_cancelled_is_ended(tmp_path, host, run_of, monkeypatch):
+    from TransformerSegLib.panel import training_run
+
+    monkeypatch.setattr(training_run, "SECONDS_TO_STOP", 0.5)
+    run = run_of(plan(tmp_path))
+    run.start()
+    os.killpg(json.loads((run.folder / "process.json").read_text()), signal.SIGSTOP)
+
+    run.stop()
+    assert run.state.value == "stopping"
+    host.wait_until(lambda: not works(run), 10)
+
+    assert run.state.value == "stopped"
+
+
+def test_a_folder_in_which_another_process_trains_is_left_alone_and_that_is_told(tmp_path, host, run_of):
+    run = run_of(plan(tmp_path))
+    with locked(run.folder / training_progress.LOCK, pytest.fail), pytest.raises(TransformerSegError) as told:
+        run.start()
+
+    assert told.value.what == "Another process trains “Ours”"
+    assert told.value.remedy == "Wait until it ends, or stop it where it was started"
+    assert [path.name for path in run.folder.iterdir()] == [training_progress.LOCK]
+
+
+def test_a_model_that_was_stopped_while_it_was_measured_is_used_without_figures(tmp_path, host):
+    stopped = plan(tmp_path)
+    stopped.keep()
+    write_bundle(Path(stopped.output))
+    with suppress(SystemExit), ProgressFile(stopped.run / run_folder.PROGRESS) as progress:
+        progress.tell(state=State.MEASURING, steps=20)
+        raise SystemExit
+
+    slicer.app.userSettings().setValue("TransformerSeg/TrainingRun", str(stopped.run))
+    user = PanelUser(host)
+    user.fold("trainingCollapsibleButton", False)
+
+    assert "Trained. It was stopped before it was measured." in user.reads("trainingLabel")
+    assert user.sees("useTrainedButton")
+    assert not user.sees("continueTrainingButton")
+
+
+def test_panel_and_training_name_the_files_of_a_run_alike():
+    """The panel has the names of its own: what defines them needs packages that may be missing."""
+    names = (training_progress.LOCK, training_progress.PROGRESS, training_plan.CHECKPOINT)
+    assert names == (run_folder.LOCK, run_folder.PROGRESS, run_folder.CHECKPOINT)
 
 
 @POSIX_ONLY
@@ -259,27 +396,14 @@ def test_an_error_of_the_process_is_shown_with_what_why_and_remedy(tmp_path, hos
     )
 
 
-def test_nothing_of_torch_is_loaded_into_slicers_process_by_a_training():
-    code = (
-        "import sys; sys.path[:0] = [sys.argv[1]]\n"
-        "from host import Host\nfrom panel_user import PanelUser\n"
-        "with Host() as host:\n"
-        "    user = PanelUser(host)\n"
-        "    user.fold('trainingCollapsibleButton', False)\n"
-        "    user.choose_cases(sys.argv[2])\n"
-        "    user.ui.trainingNameEdit.text = 'Ours'\n"
-        "    user.wait()\n"
-        "    user.click('trainButton')\n"
-        "    user.stop_training()\n"
-        "print(sorted({'torch', 'monai'} & sys.modules.keys()))\n"
-    )
-    assert said_by(code).strip() == "[]"
+def test_nothing_of_torch_is_loaded_into_slicers_process_by_a_training(said):
+    assert said[1] == "[]"
 
 
-def said_by(code: str) -> str:
-    """What Python code prints in a process of its own, told of the folders of the stand-in and of the cases."""
-    folders = (str(Path(__file__).parents[1]), str(DATA))
-    return subprocess.run([sys.executable, "-c", code, *folders], capture_output=True, text=True, check=True).stdout
+def epochs_in(run: Path) -> int:
+    """That the log of a run tells of."""
+    log = run / "log.csv"
+    return len(log.read_text(encoding="utf-8").splitlines()) - 1 if log.exists() else 0
 
 
 def works(run) -> bool:

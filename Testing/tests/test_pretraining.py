@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from TransformerSegLib.bundles.plan import (
@@ -25,6 +24,7 @@ from TransformerSegLib.bundles.plan import (
     Spacing,
     WindowPlan,
 )
+from TransformerSegLib.bundles.reading import read_bundle
 from TransformerSegLib.cli import app
 from TransformerSegLib.errors import OutputRejected, TrainingDataRejected, TransformerSegError
 from TransformerSegLib.networks.registry import configured
@@ -32,7 +32,7 @@ from TransformerSegLib.networks.swin_unetr_pretraining_module import SwinUNETRPr
 from TransformerSegLib.training.cases import Case, DataList
 from TransformerSegLib.training.data_list import read_data
 from TransformerSegLib.training.learning_log import read_log
-from TransformerSegLib.training.pretrained_encoder import encoder_record
+from TransformerSegLib.training.pretrained_encoder import RECORD, encoder_record, encoder_told, licence_of
 from TransformerSegLib.training.pretraining import pretrain
 from TransformerSegLib.training.pretraining_recipe import PretrainingRecipe
 from TransformerSegLib.training.pretraining_session import pretrain_encoder
@@ -42,6 +42,8 @@ from TransformerSegLib.training.run_folder import CASES, LOG, PROGRESS
 from TransformerSegLib.training.session import train_bundle
 from TransformerSegLib.training.starting import starting_weights
 from TransformerSegLib.training.sub_volumes import foreground, frame_of, framed, sub_volumes
+
+import own_process
 
 DATA = Path(__file__).parents[1] / "data" / "hippocampus" / "training"
 IMAGES = DATA / "imagesTr"
@@ -129,29 +131,11 @@ def test_each_loss_falls_in_training_on_real_images(images: DataList):
     assert seen[-1]["contrastive"] < 0.5 * seen[0]["contrastive"]
 
 
-KILLED_AFTER_AN_EPOCH = """
-import os, signal, sys
-from pathlib import Path
-from TransformerSegLib.training.data_list import read_data
-from TransformerSegLib.training.pretraining import pretrain
-from TransformerSegLib.training.reports import Watch
-sys.path.insert(0, {tests!r})
-from test_pretraining import IMAGES, recipe
-def kill_in_epoch_2(report):
-    if report.epoch == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-data = read_data(IMAGES, validation=0.0, need_labels=False)
-pretrain(recipe(), data, Path({folder!r}), watch=Watch(on_step=kill_in_epoch_2))
-"""
-
-
 def test_a_run_killed_with_9_in_its_second_epoch_ends_as_one_that_was_not(images: DataList, tmp_path: Path):
-    script = KILLED_AFTER_AN_EPOCH.format(tests=str(Path(__file__).parent), folder=str(tmp_path / "killed"))
-    path = [str(Path(sys.modules["TransformerSegLib"].__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    killed = subprocess.run(
-        [sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": os.pathsep.join(path)}, check=False
-    )
-    assert killed.returncode == -signal.SIGKILL
+    arguments = (recipe(), images, tmp_path / "killed")
+    killed = own_process.started(own_process.pretraining_that_is_killed_in_its_second_epoch, *arguments)
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
     epochs = []
     continued = pretrain(recipe(), images, tmp_path / "killed", watch=Watch(lambda report: epochs.append(report.epoch)))
     whole = pretrain(recipe(), images, tmp_path / "whole")
@@ -184,7 +168,11 @@ def test_pretrain_needs_no_labels_and_its_encoder_starts_a_training_that_says_wh
     assert f"Start: {taken} of the network's" in started
     assert "Begun at random: " in started
     assert "Take care" not in started
-    assert (tmp_path / "model" / "models").is_dir()
+    sha256 = hashlib.sha256(encoder.read_bytes()).hexdigest()
+    assert read_bundle(tmp_path / "model").card.training_data == (
+        f"Three cases. The training started from the weights of “encoder.safetensors”, SHA-256 {sha256}. They were "
+        "pretrained on 3 images of “images”, without their labels; licence “not stated”."
+    )
 
 
 def test_an_encoder_says_where_it_comes_from_and_how_it_merges_patches(images: DataList, tmp_path: Path):
@@ -203,6 +191,46 @@ def test_an_encoder_says_where_it_comes_from_and_how_it_merges_patches(images: D
     )
     with pytest.raises(OutputRejected, match="never overwritten"):
         pretrain_encoder(recipe(), images, encoder, tmp_path / "run", "cpu", lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("record", "told", "licence"),
+    [
+        (
+            {"data": "Task04", "licence": "CC-BY-SA 4.0", "cases": 200, "network": NETWORK | {"downsample": "legacy"}},
+            "200 images of “Task04”, without their labels; licence “CC-BY-SA 4.0”",
+            "CC-BY-SA 4.0",
+        ),
+        (
+            {"data": "", "cases": 7, "network": NETWORK | {"downsample": "legacy", "in_channels": 4}},
+            "7 cases of 4 images each of data without a name, without their labels; licence “not stated”",
+            "",
+        ),
+        ({"data": ["Task04"], "cases": "200"}, "", ""),
+        ({}, "", ""),
+    ],
+)
+def test_what_an_encoder_learned_from_is_told_as_far_as_its_file_says(
+    record: dict, told: str, licence: str, tmp_path: Path
+):
+    path = tmp_path / "encoder.safetensors"
+    save_file({"swinViT.weight": torch.zeros(2)}, path, {RECORD: json.dumps(record)})
+    assert (encoder_told(path), licence_of(path)) == (told, licence)
+
+
+def test_the_licence_of_the_pretraining_counts_for_the_model_that_started_from_it(
+    images: DataList, definition: Path, tmp_path: Path
+):
+    encoder = tmp_path / "encoder.safetensors"
+    licensed = replace(images, licence="CC-BY-NC 4.0", name="Heads")
+    pretrain_encoder(recipe(epochs=1), licensed, encoder, tmp_path / "encoder.run", "cpu", lambda line: None)
+    lists = json.loads((definition / "data_list.json").read_text())
+    (definition / "data_list.json").write_text(json.dumps(lists | {"validation": []}), encoding="utf-8")
+    train_bundle(definition, DATA, tmp_path / "model", tmp_path / "run", "cpu", lambda line: None, encoder)
+    card = read_bundle(tmp_path / "model").card
+    assert card.licence == "CC-BY-SA-4.0; of the images of the pretraining: CC-BY-NC 4.0"
+    assert "3 images of “Heads”" in card.training_data
+    assert card.licence in (tmp_path / "model" / "LICENSE").read_text(encoding="utf-8")
 
 
 def test_what_a_data_list_keeps_for_validation_is_not_learned_from(definition: Path, tmp_path: Path):

@@ -22,6 +22,7 @@ PANEL_SECTIONS = (
     "Tutorial",
     "Your own volumes",
     "What a person drew is kept",
+    "A model of your own cases",
     "Python packages, and use without a network",
     "Privacy",
     "Getting one",

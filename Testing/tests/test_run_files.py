@@ -155,3 +155,16 @@ def test_a_line_an_epoch_is_said_and_within_long_epochs_one_now_and_then(monkeyp
         "epoch 1/2, step 7/8: loss 0.5000, 1:01:40 left",
         "epoch 1/2: loss 0.5000 (inpainting 0.2500), Dice 0.7500, 0:01:10 left",
     ]
+
+
+def test_while_cases_are_measured_a_line_is_said_where_it_takes_more_than_a_few_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    said: list[str] = []
+    lines = Lines(said.append)
+    for case in range(1, 9):
+        now[0] += 2
+        lines.measured(case, 8, 2.0 * (8 - case))
+    assert said == ["measured 3/8 cases, 0:00:10 left", "measured 6/8 cases, 0:00:04 left"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +16,25 @@ import pytest
 import torch
 
 from TransformerSegLib.bundles.reading import read_bundle
+from TransformerSegLib.errors import RunInUse
 from TransformerSegLib.networks.registry import build
+from TransformerSegLib.training import run_folder
 from TransformerSegLib.training.data_list import read_data_list
 from TransformerSegLib.training.fine_tuning import fine_tune
 from TransformerSegLib.training.learning_log import read_log
 from TransformerSegLib.training.recipe import read_recipe
 from TransformerSegLib.training.reports import Watch
 from TransformerSegLib.training.run_folder import CHECKPOINT, LOG, PROGRESS
+from TransformerSegLib.training.session import train_bundle
 
+import own_process
 from tiny_run import DATA, weights, written_definition
 
 SECONDS = 240.0
 """What a process may take on a computer that does much else."""
 
-ALONE = ("-m", "TransformerSegLib.cli", "train")
+SAID = "said.txt"
+
 TOGETHER = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "TransformerSegLib.cli", "--",
             "train")  # fmt: skip
 
@@ -38,41 +45,55 @@ def arguments(definition: Path, place: Path) -> list[str]:
             "--device", "cpu"]  # fmt: skip
 
 
-def started(*command: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
-    )
+def alone(definition: Path, place: Path) -> BaseProcess:
+    """``transformerseg train`` in a process of its own; what it says is in ``place``, in ``SAID``."""
+    return own_process.started(own_process.command, place / SAID, "train", *arguments(definition, place))
 
 
 def logged_epochs(run: Path) -> list[int]:
     return [int(row["epoch"]) for row in read_log(run / LOG)]
 
 
-def wait_until_epoch(epoch: int, process: subprocess.Popen, run: Path) -> None:
+def wait_until_epoch(epoch: int, process: BaseProcess, run: Path) -> None:
     deadline = time.monotonic() + SECONDS
     while epoch not in logged_epochs(run):
-        assert process.poll() is None, process.communicate()[1]
+        assert process.is_alive(), (run.parent / SAID).read_text(encoding="utf-8")
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
-def test_a_run_that_is_killed_and_stopped_goes_on_and_ends_as_if_nothing_had_been(tmp_path: Path):
+def refuse_another(definition: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second training of the same run is refused, and leaves it as it is."""
+    files = {path: path.read_bytes() for path in (place / "run").iterdir()}
+    monkeypatch.setattr(run_folder, "GRACE_SECONDS", 0.3)
+    with pytest.raises(RunInUse, match=r"Another process trains in “.*run”: two .* Wait until it ends or stop it"):
+        train_bundle(definition, DATA, place / "other", place / "run", "cpu", print)
+    assert {path: path.read_bytes() for path in (place / "run").iterdir()} == files
+    assert not (place / "other").exists()
+
+
+def test_a_run_that_is_killed_and_stopped_goes_on_and_ends_as_if_nothing_had_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     definition = written_definition(tmp_path / "definition", epochs=5, validation_interval=5)
     run = tmp_path / "run"
-    killed = started(*ALONE, *arguments(definition, tmp_path))
+    killed = alone(definition, tmp_path)
     wait_until_epoch(1, killed, run)
+    os.kill(killed.pid, signal.SIGSTOP)  # it waits, and has the run still
+    refuse_another(definition, tmp_path, monkeypatch)
     killed.kill()
-    killed.communicate()
-    assert killed.returncode == -signal.SIGKILL
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
     reached = max(logged_epochs(run))
     assert reached < 4
 
-    stopped = started(*ALONE, *arguments(definition, tmp_path))
+    stopped = alone(definition, tmp_path)
     wait_until_epoch(reached + 1, stopped, run)
     stopped.terminate()
-    said, warned = stopped.communicate(timeout=SECONDS)
-    assert stopped.returncode == 128 + signal.SIGTERM
-    assert "Traceback" not in warned
+    stopped.join(SECONDS)
+    assert stopped.exitcode == 128 + signal.SIGTERM
+    said = (tmp_path / SAID).read_text(encoding="utf-8")
+    assert "Traceback" not in said
     # The log is written just before the state: the epoch that was logged last may be lost, and no more.
     first = int(said.split("epoch ")[1].split("/")[0])
     assert first in (reached, reached + 1)
@@ -92,12 +113,13 @@ def test_a_run_that_is_killed_and_stopped_goes_on_and_ends_as_if_nothing_had_bee
 
 @pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="this torch has no gloo")
 def test_two_processes_train_as_one_with_twice_the_batch(tmp_path: Path):
-    changes = {"epochs": 4, "validation_interval": 2, "randomness": "case"}
+    changes = {"epochs": 2, "validation_interval": 1, "randomness": "case"}
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     one = written_definition(tmp_path / "one" / "definition", batch=2, **changes)
     two = written_definition(tmp_path / "two" / "definition", batch=1, **changes)
-    together = started(*TOGETHER, *arguments(two, tmp_path / "two"))
+    command = [sys.executable, *TOGETHER, *arguments(two, tmp_path / "two")]
+    together = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8")
     recipe, data = read_recipe(one / "recipe.json"), read_data_list(one / "data_list.json", DATA)
     alone = fine_tune(recipe, data, tmp_path / "one" / "run")
     said, warned = together.communicate(timeout=SECONDS)
@@ -117,7 +139,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(tmp_path: Path):
         assert double.get("mean_dice") == pytest.approx(single.get("mean_dice"), abs=0.01)
     # The first process alone talks.
     assert [line.split(":")[0] for line in said.splitlines() if line.startswith("epoch")] == [
-        f"epoch {epoch}/4" for epoch in range(1, 5)
+        f"epoch {epoch}/2" for epoch in (1, 2)
     ]
     assert said.count("Saved ") == 1
     assert read_bundle(tmp_path / "two" / "model").card.dice

@@ -116,8 +116,7 @@ def test_a_segment_that_is_no_class_is_refused_by_its_name(scene, volume_node, n
         read_label(case, known)
 
 
-def test_regions_that_contain_one_another_become_the_labels_of_brats(tmp_path: Path):
-    """The smaller is on top: of tumour core, whole tumour and enhancing tumour remain necrosis, oedema, enhancing."""
+def test_of_segments_that_contain_one_another_the_smaller_is_on_top(tmp_path: Path):
     parts = np.zeros(SHAPE, np.uint8)
     parts[1:12, 1:8, 1:10] = 2
     parts[3:9, 2:7, 2:8] = 3

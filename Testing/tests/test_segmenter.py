@@ -144,6 +144,7 @@ def test_a_network_too_large_for_a_batch_goes_on_with_less_and_it_is_noted(bundl
     assert (segmentation.layers[0] == expected.layers[0]).mean() >= 0.99999
 
 
+@pytest.mark.alone
 def test_after_a_fallback_progress_stays_where_it_was_and_time_left_is_of_the_new_speed(bundle):
     segmenter, told = Segmenter(bundle, "cpu"), []
     batches = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,19 +13,19 @@ import numpy as np
 import pytest
 
 from TransformerSegLib.bundles.reading import read_bundle
-from TransformerSegLib.errors import DeviceUnavailable, OutputRejected, TrainingDataRejected
-from TransformerSegLib.inference.reading import read_volume
-from TransformerSegLib.inference.segmenter import Segmenter
-from TransformerSegLib.training.data_list import Case, check_cases, read_data_list
-from TransformerSegLib.training.evaluation import means
+from TransformerSegLib.errors import DeviceUnavailable, OutputRejected, PackagesMissing, TrainingDataRejected
+from TransformerSegLib.training import curve, needed_packages, session
+from TransformerSegLib.training.data_list import read_data_list
+from TransformerSegLib.training.evaluation_session import evaluate_bundle
 from TransformerSegLib.training.fine_tuning import fine_tune
-from TransformerSegLib.training.metrics import dice
+from TransformerSegLib.training.metrics import METRICS, dice
+from TransformerSegLib.training.progress_file import ProgressFile, State, Told
 from TransformerSegLib.training.recipe import Recipe, read_recipe
 from TransformerSegLib.training.reports import Watch
-from TransformerSegLib.training.run_folder import CHECKPOINT, LOG
+from TransformerSegLib.training.run_folder import CHECKPOINT, CURVE, LOCK, LOG, PROGRESS
 from TransformerSegLib.training.session import train_bundle
 
-from tiny_run import CARD, CASES, DATA, RECIPE, entry, weights, written_definition
+from tiny_run import CARD, DATA, RECIPE, entry, weights, written_definition
 
 
 @pytest.fixture
@@ -41,89 +42,185 @@ def kill_in_epoch_2(report) -> None:
         raise Killed
 
 
-def test_an_interrupted_run_ends_with_the_same_weights_as_an_uninterrupted_one(definition: Path, tmp_path: Path):
-    recipe, data = read_recipe(definition / "recipe.json"), read_data_list(definition / "data_list.json", DATA)
-    whole = fine_tune(recipe, data, tmp_path / "whole")
-    with pytest.raises(Killed):
-        fine_tune(recipe, data, tmp_path / "killed", Watch(kill_in_epoch_2))
+def refuse_to_train(report) -> None:
+    pytest.fail("an epoch was trained")
+
+
+class Runs:
+    """One training that went on to its end, and one that was killed in its second epoch; with copies to go on with."""
+
+    def __init__(self, place: Path) -> None:
+        self.definition = written_definition(place / "definition")
+        self.recipe = read_recipe(self.definition / "recipe.json")
+        self.data = read_data_list(self.definition / "data_list.json", DATA)
+        self._place = place
+        self.weights = weights(fine_tune(self.recipe, self.data, place / "whole"))
+        with pytest.raises(Killed):
+            fine_tune(self.recipe, self.data, place / "killed", Watch(kill_in_epoch_2))
+
+    def copy(self, name: str, folder: Path) -> Path:
+        return Path(shutil.copytree(self._place / name, folder / name))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    return Runs(tmp_path_factory.mktemp("runs"))
+
+
+def test_an_interrupted_run_ends_with_the_same_weights_as_an_uninterrupted_one(runs: Runs, tmp_path: Path):
     epochs = []
-    continued = fine_tune(recipe, data, tmp_path / "killed", Watch(lambda report: epochs.append(report.epoch)))
+    killed = runs.copy("killed", tmp_path)
+    continued = fine_tune(runs.recipe, runs.data, killed, Watch(lambda report: epochs.append(report.epoch)))
     assert epochs == [2]
-    np.testing.assert_array_equal(weights(whole), weights(continued))
-    assert (tmp_path / "killed" / CHECKPOINT).is_file()
+    np.testing.assert_array_equal(runs.weights, weights(continued))
+    assert (killed / CHECKPOINT).is_file()
 
 
-def test_a_finished_run_is_not_trained_again(definition: Path, tmp_path: Path):
-    recipe, data = read_recipe(definition / "recipe.json"), read_data_list(definition / "data_list.json", DATA)
-    first = fine_tune(recipe, data, tmp_path / "run")
-    again = fine_tune(recipe, data, tmp_path / "run", Watch(lambda report: pytest.fail("an epoch was trained")))
-    np.testing.assert_array_equal(weights(first), weights(again))
-
-
-def test_a_run_with_another_recipe_is_not_continued(definition: Path, tmp_path: Path):
-    recipe, data = read_recipe(definition / "recipe.json"), read_data_list(definition / "data_list.json", DATA)
-    with pytest.raises(Killed):
-        fine_tune(recipe, data, tmp_path, Watch(kill_in_epoch_2))
-    with pytest.raises(TrainingDataRejected, match="another recipe"):
-        fine_tune(recipe.model_copy(update={"seed": 4}), data, tmp_path)
-
-
-def test_a_run_with_other_cases_is_not_continued(definition: Path, tmp_path: Path):
-    recipe, data = read_recipe(definition / "recipe.json"), read_data_list(definition / "data_list.json", DATA)
-    with pytest.raises(Killed):
-        fine_tune(recipe, data, tmp_path, Watch(kill_in_epoch_2))
-    with pytest.raises(TrainingDataRejected, match="other cases"):
-        fine_tune(recipe, replace(data, training=data.training[:1]), tmp_path)
-
-
-def test_a_run_is_continued_where_its_data_were_moved(definition: Path, tmp_path: Path):
-    recipe, data = read_recipe(definition / "recipe.json"), read_data_list(definition / "data_list.json", DATA)
-    fine_tune(recipe, data, tmp_path / "run")
+def test_a_finished_run_is_not_trained_again_not_even_where_its_data_were_moved(runs: Runs, tmp_path: Path):
+    whole = runs.copy("whole", tmp_path)
     shutil.copytree(DATA, tmp_path / "moved")
-    moved = read_data_list(definition / "data_list.json", tmp_path / "moved")
-    fine_tune(recipe, moved, tmp_path / "run", Watch(lambda report: pytest.fail("an epoch was trained")))
+    moved = read_data_list(runs.definition / "data_list.json", tmp_path / "moved")
+    again = fine_tune(runs.recipe, moved, whole, Watch(refuse_to_train))
+    np.testing.assert_array_equal(runs.weights, weights(again))
+
+
+def test_a_run_with_another_recipe_is_not_continued(runs: Runs, tmp_path: Path):
+    with pytest.raises(TrainingDataRejected, match="another recipe"):
+        fine_tune(runs.recipe.model_copy(update={"seed": 4}), runs.data, runs.copy("killed", tmp_path))
+
+
+def test_a_run_with_other_cases_is_not_continued(runs: Runs, tmp_path: Path):
+    fewer = replace(runs.data, training=runs.data.training[:1])
+    with pytest.raises(TrainingDataRejected, match="other cases"):
+        fine_tune(runs.recipe, fewer, runs.copy("killed", tmp_path))
 
 
 @pytest.mark.parametrize("name", ["recipe.json", "cases.json", CHECKPOINT])
-def test_a_torn_run_is_refused_with_the_name_of_the_torn_file(definition: Path, tmp_path: Path, name: str):
-    recipe, data = read_recipe(definition / "recipe.json"), read_data_list(definition / "data_list.json", DATA)
-    with pytest.raises(Killed):
-        fine_tune(recipe, data, tmp_path, Watch(kill_in_epoch_2))
-    whole = (tmp_path / name).read_bytes()
+def test_a_torn_run_is_refused_with_the_name_of_the_torn_file(runs: Runs, tmp_path: Path, name: str):
+    killed = runs.copy("killed", tmp_path)
+    whole = (killed / name).read_bytes()
     for size in (0, len(whole) // 2):
-        (tmp_path / name).write_bytes(whole[:size])
+        (killed / name).write_bytes(whole[:size])
         with pytest.raises(TrainingDataRejected, match=f"its {name} is damaged"):
-            fine_tune(recipe, data, tmp_path)
+            fine_tune(runs.recipe, runs.data, killed)
 
 
-def test_train_exports_a_bundle_with_its_measured_dice(definition: Path, tmp_path: Path):
-    lines: list[str] = []
-    train_bundle(definition, DATA, tmp_path / "tiny", tmp_path / "run", "cpu", lines.append)
-    bundle = read_bundle(tmp_path / "tiny")
-    case = read_volume(DATA / entry(CASES[2])["image"])
-    reference = read_volume(DATA / entry(CASES[2])["label"]).array
-    segmentation = Segmenter(bundle, "cpu").segment([case])
-    for segment in segmentation.segments:
-        measured = dice(segmentation.mask(segment), reference == segment.definition.label)
-        assert bundle.card.dice[segment.definition.name] == pytest.approx(measured, abs=1e-4)
-    assert "1 cases of three cases" in bundle.card.dice_data
-    assert any("left" in line for line in lines)
-    assert len((tmp_path / "run" / LOG).read_text().splitlines()) == 3
-    assert json.loads((tmp_path / "tiny" / "training" / "card.json").read_text()) == CARD
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+class Trained:
+    """What ``train_bundle`` makes: its lines, what it told of its progress, and its files."""
+
+    def __init__(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.definition = written_definition(place / "definition")
+        self.model, self.run = place / "tiny", place / "run"
+        self.lines: list[str] = []
+        self.told: list[Told] = []
+        monkeypatch.setattr(session, "ProgressFile", remembering(self.told.append))
+        train_bundle(self.definition, DATA, self.model, self.run, "cpu", self.lines.append)
+
+
+def remembering(on_tell: Callable[[Told], None]) -> type[ProgressFile]:
+    """A progress file that lets a test see each thing that it is told."""
+
+    class Remembering(ProgressFile):
+        def tell(self, **changes) -> None:
+            super().tell(**changes)
+            on_tell(self.told)
+
+    return Remembering
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        return Trained(tmp_path_factory.mktemp("trained"), monkeypatch)
+
+
+def test_train_exports_a_bundle_with_its_log_and_what_defined_it(trained: Trained):
+    assert any("left" in line for line in trained.lines)
+    assert len((trained.run / LOG).read_text().splitlines()) == 3
+    assert json.loads((trained.model / "training" / "card.json").read_text()) == CARD
+    hidden = {path.name for folder in (trained.model.parent, trained.run) for path in folder.glob(".*")}
+    assert hidden == {LOCK}
+
+
+def test_the_card_of_a_trained_model_has_the_figures_that_evaluate_finds(trained: Trained, tmp_path: Path):
+    bundle = read_bundle(trained.model)
+    data = read_data_list(trained.definition / "data_list.json", DATA)
+    evaluate_bundle(bundle, data, tmp_path / "out", "cpu", lambda line: None)
+    found = json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))["classes"]
+    assert list(found) == ["Anterior", "Posterior"]
+    for name, figures in found.items():
+        assert bundle.card.dice[name] == pytest.approx(figures["dice"]["mean"], abs=5e-4)
+        for metric in METRICS:
+            if figures[metric.key]["cases"]:
+                kept = bundle.card.figures[name][metric.label]
+                assert kept.mean == pytest.approx(figures[metric.key]["mean"], abs=0.5 * 10**-metric.digits)
+            else:
+                assert metric.label not in bundle.card.figures[name]
+        assert f"  {name}: Dice {figures['dice']['mean']:.3f}" in trained.lines
+    assert bundle.card.dice_data == "1 case of three cases that was kept out of training (mean)"
+    document = (trained.model / "docs" / "README.md").read_text(encoding="utf-8")
+    assert "| Anterior | " in document
+    assert "Surface Dice at 1 mm" in document
+
+
+def test_the_measuring_tells_cases_done_and_time_left(trained: Trained):
+    measuring = [told for told in trained.told if told.state is State.MEASURING]
+    assert [(told.step, told.steps) for told in measuring][:2] == [(0, 1), (1, 1)]
+    assert measuring[0].seconds_left is None
+    assert measuring[1].seconds_left == 0
+    assert measuring[1].message == "1 of 1 cases measured"
+    assert trained.told[-1].state is State.DONE
+    mean = sum(read_bundle(trained.model).card.dice.values()) / 2
+    assert trained.told[-1].mean_dice == pytest.approx(mean, abs=5e-4)
+    assert json.loads((trained.run / PROGRESS).read_text(encoding="utf-8"))["output"] == str(trained.model)
+
+
+def test_a_model_that_was_stopped_while_it_was_measured_is_kept_without_figures(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def stop_when_measuring(told: Told) -> None:
+        if told.state is State.MEASURING and told.step:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(session, "ProgressFile", remembering(stop_when_measuring))
+    run, lines = shutil.copytree(trained.run, tmp_path / "run"), []
+    with pytest.raises(KeyboardInterrupt):
+        train_bundle(trained.definition, DATA, tmp_path / "model", run, "cpu", lines.append)
+    assert read_bundle(tmp_path / "model").card.dice == {}
+    assert "but not measured: “transformerseg evaluate --write-card” does that" in lines[-1]
+    assert json.loads((run / PROGRESS).read_text(encoding="utf-8"))["state"] == "stopped"
+
+
+@pytest.mark.parametrize("missing", ["ignite", "scipy"])
+def test_what_trains_and_measures_is_asked_for_before_the_training(
+    definition: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+):
+    there = needed_packages.find_spec
+    monkeypatch.setattr(needed_packages, "find_spec", lambda name: None if name == missing else there(name))
+    with pytest.raises(PackagesMissing, match=f"The package {missing} is not installed.*extra “train”"):
+        train_on_three_cases(definition)
+    assert list(definition.parent.iterdir()) == [definition]
+
+
+def test_without_matplotlib_a_training_says_that_there_is_no_curve(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for place in (session, curve.importlib.util):
+        there = place.find_spec
+        monkeypatch.setattr(place, "find_spec", lambda name, find=there: None if name == "matplotlib" else find(name))
+    run, lines = shutil.copytree(trained.run, tmp_path / "run", ignore=shutil.ignore_patterns(CURVE)), []
+    train_bundle(trained.definition, DATA, tmp_path / "model", run, "cpu", lines.append)
+    assert lines[0] == "There will be no picture of the learning curve: matplotlib is not installed"
+    assert not (run / CURVE).exists()
 
 
 def test_the_loss_falls(definition: Path, tmp_path: Path):
-    recipe = read_recipe(definition / "recipe.json").model_copy(update={"epochs": 8, "validation_interval": 8})
+    changes = {"epochs": 8, "validation_interval": 8, "learning_rate": 5e-3}
+    recipe = read_recipe(definition / "recipe.json").model_copy(update=changes)
     losses: list[float] = []
     data = read_data_list(definition / "data_list.json", DATA)
     fine_tune(recipe, data, tmp_path, Watch(lambda report: losses.append(report.loss)))
     assert sum(losses[-2:]) < 0.9 * sum(losses[:2])
-
-
-def test_a_class_is_averaged_over_the_cases_that_show_it():
-    nothing = float("nan")
-    assert means({"Anterior": [0.5, nothing, 1.0], "Posterior": [nothing, nothing]}) == {"Anterior": 0.75}
 
 
 def train_on_three_cases(definition: Path, **changes: dict) -> None:
@@ -144,12 +241,12 @@ SLICES = {"architecture": "TransUNet", "network": RECIPE_OF_SLICES, "patch": [2,
     [
         ({"recipe": {"batch": 3}}, "has 2 training cases, and the recipe a batch of 3"),
         ({"recipe": {"axcodes": "RRA"}}, "“RRA”"),
-        ({"recipe": {"patch": [32, 32, 48]}}, "takes windows of 32×32×32 only"),
+        ({"recipe": {"patch": [16, 16, 32]}}, "takes windows of 16×16×16 only"),
         ({"recipe": {"spacing_mm": [1, 1, 0]}}, "spacing_mm"),
         ({"recipe": {"architecture": "UNet"}}, "“UNet” is not supported"),
         (
             {"recipe": {"architecture": "TransUNet", "network": {"in_channels": 1, "out_channels": 3}}},
-            "slice of 32×32 voxels does not suit its network",
+            "slice of 16×16 voxels does not suit its network",
         ),
         (
             {"recipe": SLICES | {"network": RECIPE_OF_SLICES | {"multi_scale": True}}},
@@ -244,18 +341,6 @@ def test_a_data_list_that_cannot_be_used_is_refused(tmp_path: Path, content: str
     (tmp_path / "data_list.json").write_text(content, encoding="utf-8")
     with pytest.raises(TrainingDataRejected, match=said):
         read_data_list(tmp_path / "data_list.json", DATA)
-
-
-def test_labels_on_another_grid_are_refused():
-    with pytest.raises(TrainingDataRejected, match="different grids"):
-        check_cases([Case(DATA / entry("150")["image"], DATA / entry("243")["label"])], classes=2)
-
-
-def test_labels_outside_the_classes_are_refused():
-    case = Case(DATA / entry("150")["image"], DATA / entry("150")["label"])
-    check_cases([case], classes=2)
-    with pytest.raises(TrainingDataRejected, match="holds the labels 0, 1, 2"):
-        check_cases([case], classes=1)
 
 
 def test_dice_of_half_overlapping_masks_is_a_half():

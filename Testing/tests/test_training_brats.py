@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -24,13 +26,23 @@ from monai.transforms import (
 )
 
 from TransformerSegLib.bundles.card import Card
+from TransformerSegLib.bundles.reading import read_bundle
 from TransformerSegLib.errors import TrainingDataRejected
-from TransformerSegLib.training.brats import regions
+from TransformerSegLib.export.segmentation_file import write_segmentation
+from TransformerSegLib.inference.reading import read_volume
+from TransformerSegLib.inference.segmentation import Segment, Segmentation
+from TransformerSegLib.training.brats import REGIONS, SHORT_NAMES, regions
 from TransformerSegLib.training.cases import Case, DataList
+from TransformerSegLib.training.data_check import check_data
 from TransformerSegLib.training.input_order import in_card_order
+from TransformerSegLib.training.labels import read_label
 from TransformerSegLib.training.new_card import BRATS_INPUTS
 from TransformerSegLib.training.recipe import Recipe
 from TransformerSegLib.training.samples import training_set, validation_set
+from TransformerSegLib.training.session import train_bundle
+
+from example_segmentation import PROVENANCE, segment_class
+from small_networks import UNETR
 
 pytestmark = pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader")
 """MONAI looks at each of its readers for one that can read a file."""
@@ -182,3 +194,104 @@ def test_a_patch_is_drawn_anew_and_the_same_for_the_same_seed(tmp_path: Path):
     random_part.set_random_state(5)
     assert not torch.equal(first, second)
     assert torch.equal(first, samples[0]["image"])
+
+
+def drawn(case: Case, names: Sequence[str] = REGIONS, change: Callable = lambda *planes: planes) -> Case:
+    """The same case, its tumour drawn in Slicer as three segments that overlap."""
+    labels = read_volume(case.label)
+    planes = change(*regions(labels.array, "labels"))
+    layers = tuple(plane.astype(np.uint8) for plane in planes)
+    segments = tuple(Segment(segment_class(1, name), layer, 1.0) for layer, name in enumerate(names))
+    file = case.label.with_name("drawn.seg.nrrd")
+    write_segmentation(file, Segmentation(layers, labels.affine, segments, "drawn", PROVENANCE), overwrite=True)
+    return replace(case, label=file)
+
+
+def regions_of(case: Case) -> np.ndarray:
+    return regions(read_label(case, (), overlapping=True).array, case.name)
+
+
+@pytest.mark.parametrize("names", [REGIONS, SHORT_NAMES, ("Tumor core", "Whole tumor", "Enhancing tumor")])
+def test_regions_that_were_drawn_in_slicer_are_trained_as_those_of_labels(names: Sequence[str], tmp_path: Path):
+    case = made_up(tmp_path, 3)
+    np.testing.assert_array_equal(regions_of(drawn(case, names)), regions_of(case))
+    prepared = [validation_set(recipe((32, 32, 32)), [each])[0]["label"] for each in (case, drawn(case, names))]
+    assert torch.equal(*prepared)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda core, whole, active: (core, core, active), lambda core, whole, active: (core, core, active)),
+        (lambda core, whole, active: (whole, core, active), lambda core, whole, active: (whole, whole, active)),
+        (lambda core, whole, active: (~whole & core, whole, core), lambda core, whole, active: (core, whole, core)),
+    ],
+    ids=["without oedema", "the core larger than the whole", "enhancing tumour outside of the core"],
+)
+def test_a_region_that_was_drawn_is_part_of_the_regions_around_it(change, expected, tmp_path: Path):
+    case = made_up(tmp_path, 3)
+    np.testing.assert_array_equal(regions_of(drawn(case, change=change)), np.stack(expected(*regions_of(case))))
+
+
+def checked(*cases: Case):
+    return check_data(DataList(cases, (), "drawn", "", cases[0].label.parent), overlapping=True)
+
+
+def test_a_drawing_and_labels_are_checked_alike_by_their_regions(tmp_path: Path):
+    case = made_up(tmp_path, 4)
+    of_labels, of_drawing = (checked(each).cases[0] for each in (case, drawn(case)))
+    assert of_labels.faults == of_drawing.faults == ()
+    assert of_labels.volumes_ml == of_drawing.volumes_ml
+    assert of_labels.volumes_ml == {
+        place + 1: pytest.approx(plane.sum() / 1000) for place, plane in enumerate(regions_of(case))
+    }
+    assert of_drawing.remarks == ()
+
+
+def test_a_segment_that_is_no_region_is_refused_in_one_sentence(tmp_path: Path):
+    case = drawn(made_up(tmp_path, 3), ("Tumour core", "Oedema", "ET"))
+    with pytest.raises(TrainingDataRejected) as refusal:
+        checked(case).refuse()
+    assert str(refusal.value) == (
+        "“drawn.seg.nrrd” has the segment “Oedema”: no class has such a name, and its voxels would be learned as "
+        "background; classes are “Tumour core”, “Whole tumour”, “Enhancing tumour”. Rename the segment in Slicer, or "
+        "delete it there."
+    )
+
+
+def test_labels_that_are_not_of_brats_are_found_before_the_training(tmp_path: Path):
+    case = made_up(tmp_path, 5)
+    (found,) = checked(case).cases
+    assert [fault.what for fault in found.faults] == ["“made-up-seg.nii.gz” holds the label 5"]
+
+
+def test_a_model_is_trained_on_drawings_and_measured_on_labels(tmp_path: Path):
+    settings = {
+        "architecture": "UNETR",
+        "network": UNETR | {"in_channels": 4, "img_size": [16, 16, 16]},
+        "labels": "brats",
+        "spacing_mm": [2.5, 2.5, 2.5],
+        "patch": [16, 16, 16],
+        "batch": 1,
+        "epochs": 1,
+    }
+    classes = [
+        {"label": place + 1, "channel": place, "name": name, "color": (1, 0, 0)} for place, name in enumerate(REGIONS)
+    ]
+    card = Card(name="t", title="T", version="1", description="", inputs=BRATS_INPUTS, classes=classes)
+    entries = []
+    for place, make in (("one", drawn), ("two", lambda case: case)):
+        (tmp_path / place).mkdir()
+        case = make(made_up(tmp_path / place, 3))
+        for number, path in enumerate(case.images if place == "two" else ()):  # another head
+            image = nibabel.load(path)
+            nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj)[::-1] + np.int16(number), image.affine), path)
+        entries.append({"image": [str(path) for path in case.images], "label": str(case.label)})
+    definition = tmp_path / "definition"
+    definition.mkdir()
+    (definition / "recipe.json").write_text(json.dumps(settings), encoding="utf-8")
+    (definition / "card.json").write_text(card.model_dump_json(), encoding="utf-8")
+    lists = {"name": "two heads", "training": entries[:1], "validation": entries[1:]}
+    (definition / "data_list.json").write_text(json.dumps(lists), encoding="utf-8")
+    train_bundle(definition, tmp_path, tmp_path / "model", tmp_path / "run", "cpu", lambda line: None)
+    assert list(read_bundle(tmp_path / "model").card.dice) == list(REGIONS)

@@ -36,9 +36,9 @@ BRATS_INPUTS = {"in_channels": 4, "out_channels": 3}
 
 
 def recipe(architecture: str, network: dict | None = None, **fields) -> Recipe:
-    common = {"patch": (32, 32, 32), "spacing_mm": (1.0, 1.0, 1.0), "batch": 1, "epochs": 2, "learning_rate": 1e-4}
+    common = {"patch": (32, 32, 32), "spacing_mm": (1.0, 1.0, 1.0), "batch": 1, "epochs": 1, "learning_rate": 1e-4}
     network = {"in_channels": 1, "out_channels": 3} | SMALL_NETWORKS[architecture] | (network or {})
-    return Recipe(architecture=architecture, network=network, **common | {"validation_interval": 2} | fields)
+    return Recipe(architecture=architecture, network=network, **common | fields)
 
 
 RECIPES = {
@@ -52,7 +52,7 @@ RECIPES = {
         axcodes="LPS",
         flip_axes=(0, 1, 2),
     ),
-    "UNETR": recipe("UNETR", mixed_precision="auto"),
+    "UNETR": recipe("UNETR", {"img_size": [16, 16, 16]}, patch=(16, 16, 16), mixed_precision="auto"),
     "UNETR of two inputs": recipe("UNETR", {"in_channels": 2}, randomness="case"),
     "UNETR of tamasino52": recipe("UNETRTamasino52", {"num_layers": 4}),
     "UNesT": recipe("UNesT", patch=(64, 64, 64)),
@@ -70,7 +70,7 @@ def ball(shape: tuple[int, ...], centre: tuple[int, ...], radius: float) -> np.n
 def case(folder: Path, number: int, inputs: int) -> Case:
     """A bright ball beside a dark one in noise, and their labels."""
     random = np.random.default_rng(number)
-    shape = (26, 37, 30)
+    shape = (26, 32, 30)
     labels = np.zeros(shape, np.uint8)
     labels[ball(shape, (12, 12 + number, 14), 7)] = 1
     labels[ball(shape, (13, 24, 14), 6)] = 2

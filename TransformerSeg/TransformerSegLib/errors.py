@@ -193,6 +193,10 @@ class TrainingDataRejected(TransformerSegError):
         self.details = tuple(details)
 
 
+class RunInUse(TransformerSegError):
+    """Another process trains in the run's folder."""
+
+
 class TrainingDiverged(TransformerSegError):
     """A training's loss is no longer a finite number; nothing that it would go on to make is of use."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from slicer.i18n import tr as _
@@ -9,10 +10,11 @@ from slicer.i18n import tr as _
 from TransformerSegLib.bundles.library import ModelSummary
 from TransformerSegLib.inference.data_size import data_size
 from TransformerSegLib.panel.phrases import escaped
+from TransformerSegLib.training.metrics import DICE, VOLUME_ERROR_ML
 
 if TYPE_CHECKING:
     from TransformerSegLib.bundles.bundle import Bundle
-    from TransformerSegLib.bundles.card import Card
+    from TransformerSegLib.bundles.card import Card, Figure
 
 
 def card_text(summary: ModelSummary, bundle: Bundle | None, recorded_sha256: str = "") -> str:
@@ -32,6 +34,7 @@ def card_text(summary: ModelSummary, bundle: Bundle | None, recorded_sha256: str
         _part(_("Segments"), ", ".join(summary.structures)),
         *(_made(bundle) if bundle else []),
         _measured(card) if card and card.dice else _part(_("Dice"), summary.dice or _("not stated")),
+        _figures(card) if card else "",
         _bullets(_("Limits"), card.limits) if card else "",
         _part(_("Licence"), _licence(summary)),
         _bullets(_("References"), card.references) if card else "",
@@ -79,10 +82,48 @@ def _bounds(bounds: tuple[float, float]) -> dict[str, float]:
 
 def _measured(card: Card) -> str:
     rows = "".join(
-        f'<tr><td>{escaped(name)}&nbsp;&nbsp;</td><td align="right">{dice:.3f}</td></tr>'
+        f'<tr><td>{escaped(name)}&nbsp;&nbsp;</td><td align="right">{dice:.3f}</td>'
+        f"<td>&nbsp;{_interval(card.figures.get(name, {}).get(DICE.label))}</td></tr>"
         for name, dice in card.dice.items()
     )
     return f"<p><b>{escaped(_('Dice'))}</b>: {escaped(card.dice_data)}</p><table>{rows}</table>"
+
+
+def _figures(card: Card) -> str:
+    """What was measured besides Dice: a row of means for each class. The class stands above them, and their intervals
+    below, so that four columns have room."""
+    named = [title for of_class in card.figures.values() for title in of_class if title != DICE.label]
+    titles = list(dict.fromkeys(named))
+    if not titles:
+        return ""
+    notes = [_("Means over these cases; in brackets, here and above, their 95 % confidence intervals.")]
+    if any(title.startswith(VOLUME_ERROR_ML.title) for title in titles):
+        notes.append(_("Volume error below zero: the model finds too little."))
+    rows = [_row(f"<b>{escaped(title)}</b>" for title in titles)]
+    for name, of_class in card.figures.items():
+        rows.append(f'<tr><td colspan="{len(titles)}">{escaped(name)}</td></tr>')
+        figures = [of_class.get(title) for title in titles]
+        rows.append(_row("<br>".join(filter(None, (_mean(figure), _interval(figure)))) for figure in figures))
+    return f'<table width="98%" cellpadding="2">{"".join(rows)}</table><p>{escaped(" ".join(notes))}</p>'
+
+
+def _mean(figure: Figure | None) -> str:
+    return _minus(figure.in_words().partition(" ")[0]) if figure else "–"
+
+
+def _interval(figure: Figure | None) -> str:
+    """In brackets, and small; "" where nothing is known."""
+    interval = figure.in_words().partition(" ")[2] if figure else ""
+    return f"<small>{_minus(interval)}</small>" if interval else ""
+
+
+def _minus(number: str) -> str:
+    return number.replace("-", "−")
+
+
+def _row(cells: Iterable[str]) -> str:
+    cells = [f'<td align="right">{cell}</td>' for cell in cells]
+    return f"<tr>{''.join(cells)}</tr>"
 
 
 def _part(title: str, text: str) -> str:

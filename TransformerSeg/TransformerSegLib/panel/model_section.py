@@ -71,6 +71,7 @@ class ModelSection:
         self._clock.setInterval(_CLOCK_MS)
         self._clock.connect("timeout()", self._tick)
         self._ui.importButton.setMenu(self._import_menu())
+        self._ui.changesArea.visible = False
         self._ui.licenceCheckBox.connect("clicked(bool)", self._on_licence)
         self._ui.cardButton.connect("toggled(bool)", lambda shown: self._show_card())
         self._ui.downloadButton.connect("clicked(bool)", lambda checked: self._download())
@@ -287,6 +288,7 @@ class ModelSection:
         else:
             self._rows[change] = ChangeRow(change, self._work.cancel, self._again, self._close_row)
             self._ui.changesLayout.addWidget(self._rows[change].widget)
+            self._ui.changesArea.visible = True
             self._clock.start()
         self._show_download()
 
@@ -303,6 +305,7 @@ class ModelSection:
             row.widget.hide()
             self._ui.changesLayout.removeWidget(row.widget)
             row.widget.deleteLater()
+        self._ui.changesArea.visible = bool(self._rows)  # empty, it would take its share of spacing
         self._show_download()
 
     def _close_finished(self) -> None:

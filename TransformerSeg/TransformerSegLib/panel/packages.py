@@ -79,8 +79,9 @@ TRAINING_REQUIREMENTS = (
     Requirement("nibabel", ">=5.2", 4),
     Requirement("platformdirs", ">=4", 1),
     Requirement("matplotlib", ">=3.9", 10),
+    Requirement("scipy", ">=1.11", 40),
 )
-"""What the process that trains takes, with which the learning curve is drawn."""
+"""What the process that trains takes, with which the learning curve is drawn, and distances are measured."""
 
 _PROPER_NAMES = {"torch": "PyTorch", "monai": "MONAI"}
 

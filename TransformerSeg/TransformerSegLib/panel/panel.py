@@ -359,7 +359,7 @@ class Panel:
     def _assembled(self) -> slicer.qMRMLWidget:
         widget = slicer.qMRMLWidget()
         layout = qt.QVBoxLayout(widget)
-        layout.setContentsMargins(4, 4, 4, 4)
+        layout.setContentsMargins(0, 0, 0, 0)  # Slicer's own are around it
         notice = qt.QLabel(f"<i>{_('For research use, not for diagnosis.')}</i>")
         notice.objectName = "researchNotice"
         layout.addWidget(notice)

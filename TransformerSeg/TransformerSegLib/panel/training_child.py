@@ -1,4 +1,4 @@
-"""The process that trains: Slicer's Python without Slicer, which goes on when Slicer is closed."""
+"""The process that trains: Slicer's Python without Slicer, which a crash of Slicer leaves alone."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def stop(process_id: int) -> None:
 
     Slicer's program starts Python as a process of its own, which a signal to the program alone would not reach.
     """
-    if os.name == "nt":
-        command = ("taskkill", "/PID", str(process_id), "/T", "/F")
-        subprocess.run(command, capture_output=True, check=False)  # noqa: S603 (a number is all that is put in)
-    else:
-        with suppress(ProcessLookupError):
-            os.killpg(process_id, signal.SIGTERM)
+    _signal(process_id, "SIGTERM")
+
+
+def kill(process_id: int) -> None:
+    """End it, and those that it started, whatever they do. Their files are whole: each is replaced at once."""
+    _signal(process_id, "SIGKILL")
 
 
 def python() -> str:
@@ -82,6 +82,16 @@ def last_words(said: Path) -> list[str]:
     except OSError:
         return []
     return [line.rstrip() for line in text.splitlines() if line.strip()]
+
+
+def _signal(process_id: int, name: str) -> None:
+    """To all of them. On Windows there is one way only, which ends them."""
+    if os.name == "nt":
+        command = ("taskkill", "/PID", str(process_id), "/T", "/F")
+        subprocess.run(command, capture_output=True, check=False)  # noqa: S603 (a number is all that is put in)
+    else:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process_id, getattr(signal, name))
 
 
 def _apart() -> dict[str, object]:

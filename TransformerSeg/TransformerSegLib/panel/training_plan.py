@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Self
 
 from TransformerSegLib.bundles.atomic import write_json
+from TransformerSegLib.bundles.file_lock import is_locked
+from TransformerSegLib.panel.training_progress import LOCK
 
 FILE = "panel.json"
 """In the run folder: the plan."""
@@ -45,8 +47,7 @@ class TrainingPlan:
     @property
     def run(self) -> Path:
         """The run folder."""
-        output = Path(self.output)
-        return output.with_name(output.name + RUN_SUFFIX)
+        return run_folder(Path(self.output))
 
     @property
     def arguments(self) -> list[str]:
@@ -65,7 +66,8 @@ class TrainingPlan:
 
     @property
     def _got_nowhere(self) -> bool:
-        return (self.run / FILE).is_file() and not (self.run / CHECKPOINT).exists()
+        begun, kept = (self.run / FILE).is_file(), (self.run / CHECKPOINT).exists()
+        return begun and not kept and not is_locked(self.run / LOCK)
 
     def clear(self) -> None:
         """Delete what an earlier run of this name left that got nowhere: its cases were refused, for instance."""
@@ -88,3 +90,8 @@ class TrainingPlan:
             return plan if plan.run == folder else None
         except (OSError, ValueError, TypeError):
             return None
+
+
+def run_folder(output: Path) -> Path:
+    """Of the training that makes this model."""
+    return output.with_name(output.name + RUN_SUFFIX)

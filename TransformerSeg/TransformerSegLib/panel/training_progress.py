@@ -7,14 +7,18 @@ import time
 from dataclasses import fields
 from pathlib import Path
 
+from TransformerSegLib.bundles.file_lock import is_locked
 from TransformerSegLib.training.progress_file import State, Told
 
 PROGRESS = "progress.json"
 
 ENDED = (State.DONE, State.STOPPED, State.FAILED)
 
+LOCK = ".lock"
+"""Held by the process that trains."""
+
 SILENT_SECONDS = 30
-"""A process that writes every second, and has not for so long, is no more."""
+"""A process that writes every second, and has not for so long, is no more, unless it holds the lock."""
 
 
 def told_in(folder: Path) -> Told | None:
@@ -27,8 +31,13 @@ def told_in(folder: Path) -> Told | None:
         return None
 
 
-def is_told_now(folder: Path) -> bool:
-    """Whether something was told a moment ago, so that there is a process that tells."""
+def is_in_use(folder: Path) -> bool:
+    """Whether a process trains in it: it holds the lock, or, on a disk without locks, has told something just now."""
+    told = told_in(folder)
+    return told is not None and told.state not in ENDED and (_is_told_now(folder) or is_locked(folder / LOCK))
+
+
+def _is_told_now(folder: Path) -> bool:
     try:
         return time.time() - (folder / PROGRESS).stat().st_mtime < SILENT_SECONDS
     except OSError:

@@ -7,26 +7,38 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 
 from slicer.i18n import tr as _
 
 from TransformerSegLib.bundles.atomic import write_json
+from TransformerSegLib.bundles.file_lock import is_locked
 from TransformerSegLib.errors import TransformerSegError
 from TransformerSegLib.panel import training_child
-from TransformerSegLib.panel.training_plan import TrainingPlan
-from TransformerSegLib.panel.training_progress import ENDED, PROGRESS, is_told_now, told_in
+from TransformerSegLib.panel.training_plan import CHECKPOINT, TrainingPlan
+from TransformerSegLib.panel.training_progress import LOCK, PROGRESS, is_in_use, told_in
+from TransformerSegLib.training.learning_log import read_log
 from TransformerSegLib.training.progress_file import State, Told
 
 SAID = "output.txt"
 """In the run folder: what the process printed."""
 
 PROCESS = "process.json"
-"""In the run folder: the number of the process that was started last."""
+"""In the run folder: the number of the process that was started last, and was not killed since."""
 
 CURVE = "curve.png"
+
+LOG = "log.csv"
+
+SECONDS_TO_STOP = 5.0
+"""What a process gets to end by itself: in the middle of a long step it does not hear that it was asked to."""
+
+SECONDS_TO_QUIT = 2.0
+"""The same where Slicer is closed, and a person waits for that."""
 
 COMMAND = "transformerseg: "
 """What the command puts before what a person is to read."""
@@ -83,7 +95,7 @@ class TrainingRun:
         self.state = TrainingState.STOPPED
         self.error: TrainingFailed | None = None
         self._process: subprocess.Popen | None = None
-        self._stopping = False
+        self._asked_to_stop: float | None = None
         self.look()
 
     @property
@@ -95,13 +107,25 @@ class TrainingRun:
         """The picture of loss and Dice; need not exist."""
         return self.folder / CURVE
 
+    @property
+    def finished_epochs(self) -> int:
+        """Those of the log: what the process told last may be a second older. 0 while nothing to go on from is kept."""
+        return len(read_log(self.folder / LOG)) if (self.folder / CHECKPOINT).exists() else 0
+
+    @property
+    def has_model(self) -> bool:
+        """Whether it is written; what is stopped after that lacks its figures alone."""
+        return Path(self.plan.output).is_dir()
+
     def start(self) -> None:
         """Begin, or go on where it was stopped.
 
         Raises:
-            TrainingFailed: the process could not be started.
+            TrainingFailed: the process could not be started, or another one trains in the folder.
         """
-        self._stopping = False
+        if is_locked(self.folder / LOCK):
+            raise _in_use(self.plan.title)
+        self._asked_to_stop = None
         try:
             self.plan.keep()
             (self.folder / PROGRESS).unlink(missing_ok=True)  # what an earlier process told
@@ -116,16 +140,29 @@ class TrainingRun:
         self.look()
 
     def stop(self) -> None:
-        """Ask the process to end; the epochs that are finished are kept. Nothing where none works."""
+        """Ask the process to end; the epochs that are finished are kept. Nothing where none works. One that does not
+        hear is ended by a later ``look``."""
         self.look()
-        number = self._process.pid if self._process else _process_in(self.folder)
-        if not self.state.finished and number is not None:
-            self._stopping = True
-            training_child.stop(number)
+        if not self.state.finished and self._number is not None:
+            self._asked_to_stop = time.monotonic()
+            training_child.stop(self._number)
+            self.look()
+
+    def end(self) -> None:
+        """As ``stop``, and wait for it, two seconds at most: Slicer is closed."""
+        self.stop()
+        until = time.monotonic() + SECONDS_TO_QUIT
+        while not self.state.finished and time.monotonic() < until:
+            time.sleep(0.05)
+            self.look()
+        if not self.state.finished:
+            self._kill()
             self.look()
 
     def look(self) -> None:
         """Read how it stands now."""
+        if self._asked_to_stop is not None and time.monotonic() - self._asked_to_stop > SECONDS_TO_STOP:
+            self._kill()
         works = self._works()  # first: what it told with its last breath is read below
         self.told = told_in(self.folder)
         self.state = self._state_of_working() if works else self._state_of_ended()
@@ -133,14 +170,24 @@ class TrainingRun:
         self.error = _failure(training_child.last_words(self.folder / SAID)) if failed else None
 
     def _works(self) -> bool:
-        """Of a process that an earlier Slicer started it is only known that it tells."""
+        """Of a process that an earlier Slicer started it is only known what it does in the folder."""
         if self._process is not None:
             return self._process.poll() is None
-        told = told_in(self.folder)
-        return told is not None and told.state not in ENDED and is_told_now(self.folder)
+        return self._number is not None and is_in_use(self.folder)
+
+    @property
+    def _number(self) -> int | None:
+        return self._process.pid if self._process else _process_in(self.folder)
+
+    def _kill(self) -> None:
+        if not self._works():
+            return
+        training_child.kill(self._number)
+        with suppress(OSError):
+            (self.folder / PROCESS).unlink(missing_ok=True)  # what it told last sounds as if it went on
 
     def _state_of_working(self) -> TrainingState:
-        if self._stopping:
+        if self._asked_to_stop is not None:
             return TrainingState.STOPPING
         return TrainingState.RUNNING if self.told else TrainingState.STARTING
 
@@ -148,7 +195,7 @@ class TrainingRun:
         stage = self.told.state if self.told else None
         if stage is State.DONE or (self._process and self._process.returncode == 0):
             return TrainingState.DONE
-        if self._stopping or stage is State.STOPPED:
+        if self._asked_to_stop is not None or stage is State.STOPPED:
             return TrainingState.STOPPED
         return TrainingState.FAILED if stage is State.FAILED or self._process else TrainingState.STOPPED
 
@@ -159,6 +206,14 @@ def _process_in(folder: Path) -> int | None:
     except (OSError, ValueError):
         return None
     return number if isinstance(number, int) and number > 1 else None
+
+
+def _in_use(title: str) -> TrainingFailed:
+    return TrainingFailed(
+        _("Another process trains “{title}”").format(title=title),
+        why=_("two in one folder would write over each other's epochs"),
+        remedy=_("Wait until it ends, or stop it where it was started"),
+    )
 
 
 def _failure(words: Sequence[str]) -> TrainingFailed:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
 from TransformerSegLib.bundles.bundle_copy import folder_name
@@ -20,7 +21,7 @@ from TransformerSegLib.panel.loading import load_section
 from TransformerSegLib.panel.phrases import explained
 from TransformerSegLib.panel.settings import remember_training, remembered_training
 from TransformerSegLib.panel.training_cases import TrainingCases
-from TransformerSegLib.panel.training_plan import TrainingPlan
+from TransformerSegLib.panel.training_plan import CHECKPOINT, TrainingPlan, run_folder
 from TransformerSegLib.panel.training_progress import share_done
 from TransformerSegLib.panel.training_run import TrainingRun, TrainingState
 from TransformerSegLib.panel.training_words import heading, training_words
@@ -89,6 +90,8 @@ class TrainingSection:
         self._clock.setInterval(LOOK_EVERY_MS)
         self._clock.connect("timeout()", self._look)
         self.run = self._remembered()
+        slicer.app.connect("aboutToQuit()", self._end)
+        self._listens = True
         self._show()
 
     def show_model(self, model: ModelSummary | None, licence_accepted: bool) -> None:
@@ -99,8 +102,11 @@ class TrainingSection:
         self._show_ready()
 
     def close(self) -> None:
-        """Look no more. The training goes on."""
+        """Look no more. The training goes on: a module that is set up anew finds it again. Safe to call twice."""
         self._clock.stop()
+        if self._listens:
+            self._listens = False
+            slicer.app.disconnect("aboutToQuit()", self._end)
 
     # What is to be trained
 
@@ -118,21 +124,34 @@ class TrainingSection:
     def _name(self) -> str:
         return str(self._ui.trainingNameEdit.text).strip()
 
+    @property
+    def _output(self) -> Path:
+        return self._folder / folder_name(self._name)
+
     def _plan(self) -> TrainingPlan:
         return TrainingPlan(
             title=self._name,
             data=str(self._cases.path),
-            output=str(self._folder / folder_name(self._name)),
+            output=str(self._output),
             start="" if self._network else str(self._model.folder),
             network=self._network,
             epochs=int(self._ui.trainingEpochsBox.value),
             device=self._device(),
         )
 
+    @property
+    def _earlier(self) -> TrainingPlan | None:
+        """Of a training of this name that was put aside, and has got somewhere."""
+        folder = run_folder(self._output)
+        is_there = self._name and (self._output.exists() or (folder / CHECKPOINT).exists())
+        return TrainingPlan.kept_in(folder) if is_there else None
+
     def _show_ready(self) -> None:
-        reason = self._reason()
-        self._ui.trainingReason.text = reason
-        self._ui.trainingReason.visible = bool(reason)
+        is_there = self._earlier is not None
+        reason = "" if is_there else self._reason()
+        self._ui.trainingReason.text = _("There is a training of this name already.") if is_there else reason
+        self._ui.trainingReason.visible = bool(self._ui.trainingReason.text)
+        self._ui.trainButton.text = _("Show it") if is_there else _("Train")
         self._ui.trainButton.enabled = not reason
         self._ui.trainButton.toolTip = reason
 
@@ -154,12 +173,9 @@ class TrainingSection:
     # What a person does
 
     def _train(self) -> None:
+        earlier = self._earlier
         try:
-            self._packages.install()
-            plan = self._plan()
-            plan.clear()
-            run = TrainingRun(plan)
-            run.start()
+            run = TrainingRun(earlier) if earlier else self._begun()
         except TransformerSegError as error:
             self._ui.trainingError.text = explained(error)
             self._ui.trainingError.visible = True
@@ -168,6 +184,14 @@ class TrainingSection:
         self.run = run
         remember_training(self._settings, run.folder)
         self._show()
+
+    def _begun(self) -> TrainingRun:
+        self._packages.install()
+        plan = self._plan()
+        plan.clear()
+        run = TrainingRun(plan)
+        run.start()
+        return run
 
     def _cancel(self) -> None:
         self.run.stop()
@@ -180,6 +204,11 @@ class TrainingSection:
             self._ui.trainingLabel.text = explained(error)
             return
         self._show()
+
+    def _end(self) -> None:
+        """Slicer is closed."""
+        if self.run is not None:
+            self.run.end()
 
     def _use_trained(self) -> None:
         self._use(Path(self.run.plan.output))
@@ -219,9 +248,10 @@ class TrainingSection:
         self._ui.trainingBar.maximum = BAR_STEPS if run.told and run.told.steps else 0
         self._ui.trainingBar.value = int(BAR_STEPS * share_done(run.told)) if run.told else 0
         self._ui.cancelTrainingButton.enabled = state is not TrainingState.STOPPING
-        self._ui.continueTrainingButton.visible = state in (TrainingState.STOPPED, TrainingState.FAILED)
+        can_go_on = state in (TrainingState.STOPPED, TrainingState.FAILED) and not run.has_model
+        self._ui.continueTrainingButton.visible = can_go_on
         self._ui.continueTrainingButton.text = _("Continue") if state is TrainingState.STOPPED else _("Try again")
-        self._ui.useTrainedButton.visible = state is TrainingState.DONE
+        self._ui.useTrainedButton.visible = state.finished and run.has_model
         self._ui.closeTrainingButton.visible = state.finished
         self._curve.show_file(run.curve)
         if state.finished:

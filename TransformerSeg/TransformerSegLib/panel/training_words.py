@@ -20,8 +20,10 @@ def training_words(run: TrainingRun) -> str:
             return _failed(run)
         case TrainingState.DONE:
             lines = [f"{sign(GOOD)} {title}", _("Trained. {figures}").format(figures=_measured(run.told))]
+        case TrainingState.STOPPED if run.has_model:
+            lines = [f"{sign(GOOD)} {title}", _("Trained. It was stopped before it was measured.")]
         case TrainingState.STOPPED:
-            lines = [f"{sign(DOUBTFUL)} {title}", _stopped(run.told)]
+            lines = [f"{sign(DOUBTFUL)} {title}", _stopped(run)]
         case TrainingState.STOPPING:
             lines = [title, _("Stopping …")]
         case TrainingState.STARTING:
@@ -35,8 +37,8 @@ def heading(run: TrainingRun | None) -> str:
     """Of the section: what goes on is to be seen where it is closed, too."""
     if run is None or run.state.finished:
         return _("Train")
-    share = run.told and run.told.epochs and run.told.state is State.TRAINING
-    if not share:
+    in_epoch = run.told and run.told.epoch and run.told.state is State.TRAINING
+    if not in_epoch:
         return _("Train (running)")
     return _("Train (epoch {epoch} of {epochs})").format(epoch=run.told.epoch, epochs=run.told.epochs)
 
@@ -45,13 +47,19 @@ def _stage(told: Told) -> str:
     match told.state:
         case State.CHECKING:
             return _("Checking the cases …")
+        case State.TRAINING if not told.epoch:
+            return _("Reading the cases …")
         case State.TRAINING:
             return _("Epoch {epoch} of {epochs}").format(epoch=told.epoch, epochs=told.epochs)
         case State.EXPORTING:
             return _("Writing the model …")
         case State.MEASURING:
-            return _("Measuring it on the cases that were kept out …")
-    return ""
+            if not told.steps:
+                return _("Measuring it on the cases that were kept out …")
+            return _("Measuring it on the cases that were kept out: {done} of {total}").format(
+                done=told.step, total=told.steps
+            )
+    return _("Ending …")
 
 
 def _figures(told: Told | None) -> str:
@@ -71,19 +79,21 @@ def _measured(told: Told | None) -> str:
 
 
 def _time_left(told: Told) -> str:
-    if told.state is not State.TRAINING:
+    if told.state not in (State.TRAINING, State.MEASURING):
         return ""
     if told.seconds_left is None:
         return _("How long it takes is being measured")
+    if told.seconds_left < 1:
+        return ""
     return _("About {time} left").format(time=duration(told.seconds_left))
 
 
-def _stopped(told: Told | None) -> str:
-    finished = max(told.epoch - 1, 0) if told else 0
+def _stopped(run: TrainingRun) -> str:
+    finished = run.finished_epochs
     if not finished:
         return _("Stopped. Continue starts with the first epoch.")
-    return _("Stopped in epoch {epoch} of {epochs}; what came before it is kept.").format(
-        epoch=told.epoch, epochs=told.epochs
+    return _("Stopped after epoch {epoch} of {epochs}; what is finished is kept.").format(
+        epoch=finished, epochs=run.plan.epochs
     )
 
 
@@ -91,5 +101,6 @@ def _failed(run: TrainingRun) -> str:
     details = [f"• {breakable(escaped(line))}" for line in run.error.details]
     left = len(details) - MOST_DETAILS
     more = [_("… and {number} more").format(number=left)] if left > 0 else []
-    title = _("“{title}” is not trained").format(title=run.plan.title)
+    what = _("“{title}” is trained, but not measured") if run.has_model else _("“{title}” is not trained")
+    title = what.format(title=run.plan.title)
     return "<br>".join([escaped(title), explained(run.error), *details[:MOST_DETAILS], *more])

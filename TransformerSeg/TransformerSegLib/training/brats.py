@@ -17,6 +17,22 @@ NECROSIS, OEDEMA = 1, 2
 ENHANCING_SINCE_2023, ENHANCING_BEFORE = 3, 4
 REGIONS = ("Tumour core", "Whole tumour", "Enhancing tumour")
 """In the order of the network's channels, which is that of the published networks."""
+SHORT_NAMES = ("TC", "WT", "ET")
+"""What ``REGIONS`` are called for short, in their order."""
+OWN_PARTS = (NECROSIS, OEDEMA, ENHANCING_SINCE_2023)
+"""What each of ``REGIONS`` holds beside the regions within it."""
+OUTERMOST_FIRST = (OEDEMA, NECROSIS, ENHANCING_SINCE_2023)
+"""The parts in the order in which drawn regions are laid one over the other, each under the label of its own part: of
+what that gives, ``regions`` makes regions that contain one another, as they do in BraTS."""
+
+
+def region_called(name: str) -> int | None:
+    """Which of ``REGIONS`` has this name, in full (“Tumor core”, too) or for short; None where none has."""
+    words = name.casefold().replace("tumor", "tumour")
+    for place, names in enumerate(zip(REGIONS, SHORT_NAMES, strict=True)):
+        if words in [name.casefold() for name in names]:
+            return place
+    return None
 
 
 def enhancing_label(labels: np.ndarray, name: str) -> int:

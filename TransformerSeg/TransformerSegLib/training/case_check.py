@@ -15,6 +15,7 @@ from TransformerSegLib.inference.hounsfield import looks_like_ct
 from TransformerSegLib.inference.orientation import reorientation
 from TransformerSegLib.inference.reading import read_volume
 from TransformerSegLib.inference.volume import Volume
+from TransformerSegLib.training.brats import enhancing_label, regions
 from TransformerSegLib.training.case_slices import SliceView, grey_range, slice_views
 from TransformerSegLib.training.cases import Case
 from TransformerSegLib.training.labels import (
@@ -79,13 +80,16 @@ class CheckedCase:
     slices: tuple[SliceView, ...] = ()
 
 
-def check_case(case: Case, classes: Classes | None, *, need_labels: bool = True) -> CheckedCase:
+def check_case(
+    case: Case, classes: Classes | None, *, need_labels: bool = True, overlapping: bool = False
+) -> CheckedCase:
     """Read a case's images and labels, once, and look at all that can be seen in them.
 
     Args:
         case: any.
         classes: labels must be among theirs; None where nothing tells the classes: any whole number is a label.
         need_labels: whether a case without labels is at fault.
+        overlapping: whether the classes are ``brats.REGIONS``, of which label files hold the parts.
     """
     faults: list[Fault] = []
     images = [image for path in case.images if (image := _tried(lambda path=path: read_volume(path), faults))]
@@ -95,21 +99,26 @@ def check_case(case: Case, classes: Classes | None, *, need_labels: bool = True)
         drawable = drawable and _has_slices(image)
     for other in images[1:]:
         _tried(lambda other=other: _refuse_another_grid(case, images[0], other), faults)
-    stored = _tried(lambda: read_stored_labels(case, classes or ()), faults) if case.label or need_labels else None
-    labels = None
+    stored = labels = None
+    if case.label or need_labels:
+        stored = _tried(lambda: read_stored_labels(case, classes or (), overlapping=overlapping), faults)
     if stored is not None:
         _tried(lambda: refuse_unknown_segments(case, stored), faults)
         _tried(lambda: refuse_broken_numbers(case, stored), faults)
-        if classes is not None and stored.whole:
+        if overlapping and stored.whole:
+            _tried(lambda: enhancing_label(stored.volume.array, case.label.name), faults)
+        elif classes is not None and stored.whole:
             _tried(lambda: refuse_unknown_labels(case, stored, classes), faults)
         if len(images) == len(case.images):
             labels = _tried(lambda: place(case, stored, images[0]), faults)
     whole = labels is not None and stored.whole
-    volumes = _volumes(labels, classes) if whole else {}
+    countable = whole and not (overlapping and faults)  # of labels that are not of BraTS there are no regions
+    count = _volumes_of_regions if overlapping else _volumes
+    volumes = count(labels, classes) if countable else {}
     return CheckedCase(
         case,
         tuple(faults),
-        _remarks(stored, labels, volumes, classes) if whole else (),
+        _remarks(stored, labels, volumes, classes) if countable else (),
         images[0].array.shape if images else None,
         images[0].spacing if images else None,
         volumes,
@@ -152,9 +161,20 @@ def _refuse_another_grid(case: Case, first: Volume, other: Volume) -> None:
 
 def _volumes(labels: Volume, classes: Classes | None) -> dict[int, float]:
     counts = np.bincount(labels.array.ravel())
-    voxel_ml = abs(float(np.linalg.det(labels.affine[:3, :3]))) / MM3_PER_ML
+    voxel_ml = _voxel_ml(labels)
     numbers = np.flatnonzero(counts[1:]) + 1 if classes is None else [each.label for each in classes]
     return {int(label): float(counts[label] * voxel_ml) if label < len(counts) else 0.0 for label in numbers}
+
+
+def _volumes_of_regions(labels: Volume, classes: Classes) -> dict[int, float]:
+    planes = regions(labels.array, labels.name)
+    return {
+        each.label: np.count_nonzero(plane) * _voxel_ml(labels) for each, plane in zip(classes, planes, strict=True)
+    }
+
+
+def _voxel_ml(volume: Volume) -> float:
+    return abs(float(np.linalg.det(volume.affine[:3, :3]))) / MM3_PER_ML
 
 
 def _remarks(stored: StoredLabels, labels: Volume, volumes: Mapping[int, float], classes: Classes | None) -> tuple:

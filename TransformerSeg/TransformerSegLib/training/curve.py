@@ -53,7 +53,7 @@ def draw_curve(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
     losses = figure.subplots()
     losses.set_xlabel("epoch")
     losses.set_ylabel("loss")
-    losses.xaxis.get_major_locator().set_params(integer=True)
+    losses.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     names = list(dict.fromkeys(name for row in rows for name in row))
     parts = [name for name in names if name.startswith("loss ")]
     _line(losses, rows, "loss", "loss", color="0.35", linewidth=1.5, marker="." if len(rows) == 1 else None)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from TransformerSegLib.bundles.metadata import color
 from TransformerSegLib.errors import TrainingDataRejected
+from TransformerSegLib.training.brats import REGIONS
 from TransformerSegLib.training.case_check import CheckedCase, Fault, check_case
 from TransformerSegLib.training.cases import ClassName, DataList
 from TransformerSegLib.training.labels import Classes
@@ -68,6 +69,7 @@ def check_data(
     on_case: OnCase = lambda done, total: None,
     *,
     need_labels: bool = True,
+    overlapping: bool = False,
 ) -> DataCheck:
     """Read every case once, and look for all that is wrong or unusual.
 
@@ -76,11 +78,14 @@ def check_data(
         classes: of the model that is to be trained; by default those that the data name, if they name any.
         on_case: called after every case.
         need_labels: False for pretraining.
+        overlapping: whether the classes are the regions of BraTS, whatever ``classes`` says.
     """
     named = tuple(ClassName(each.label, each.name, each.color) for each in classes or data.classes)
+    if overlapping:
+        named = tuple(ClassName(place + 1, name, color(place)) for place, name in enumerate(REGIONS))
     cases = []
     for case in data.cases:
-        cases.append(check_case(case, named or None, need_labels=need_labels))
+        cases.append(check_case(case, named or None, need_labels=need_labels, overlapping=overlapping))
         on_case(len(cases), len(data.cases))
     known = named or _found(cases)
     faults, remarks = _on_classes(cases, known) if need_labels else ([], [])

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TypeVar
 
 import numpy as np
 
@@ -21,44 +20,26 @@ from TransformerSegLib.inference.volume import Volume
 from TransformerSegLib.training.cases import Case
 from TransformerSegLib.training.confidence import Estimate, estimate
 from TransformerSegLib.training.labels import read_label
-from TransformerSegLib.training.metrics import ClassFigures, Metric, Presence, dice, measure
-from TransformerSegLib.training.references import reference_masks
-
-Result = TypeVar("Result")
+from TransformerSegLib.training.metrics import ClassFigures, Metric, Presence, measure
+from TransformerSegLib.training.references import reference_masks, regions_of
 
 
 @dataclass(frozen=True, eq=False)
-class SegmentedCase:
-    """What was found in one case, and what its labels say.
+class MeasuredCase:
+    """One case, segmented and compared with its labels.
 
     Attributes:
         name: of the case.
         image: the first input, as it was segmented.
         segmentation: what was found.
         reference: class name → boolean (I, J, K) on the image's grid.
+        figures: by class name, in the card's order.
     """
 
     name: str
     image: Volume
     segmentation: Segmentation
     reference: Mapping[str, np.ndarray]
-
-    def compared(self, compare: Callable[[np.ndarray, np.ndarray], Result]) -> dict[str, Result]:
-        """Class name → what ``compare`` makes of the masks of what was found and of the reference."""
-        return {
-            segment.definition.name: compare(self.segmentation.mask(segment), self.reference[segment.definition.name])
-            for segment in self.segmentation.segments
-        }
-
-
-@dataclass(frozen=True, eq=False)
-class MeasuredCase(SegmentedCase):
-    """One case, segmented and compared with its labels.
-
-    Attributes:
-        figures: by class name, in the card's order.
-    """
-
     figures: Mapping[str, ClassFigures]
 
 
@@ -105,19 +86,33 @@ def badness(figures: Mapping[str, ClassFigures]) -> tuple[float, float] | None:
     return (min(defined), statistics.fmean(defined)) if defined else None
 
 
+OnMeasured = Callable[[MeasuredCase, int, float], None]
+"""Called after every case with it, with how many are done, and with the seconds that the others are likely to take."""
+
+
+def evaluated(
+    bundle: Bundle,
+    cases: Sequence[Case],
+    device: str,
+    on_measured: OnMeasured,
+    *,
+    margin: int = 0,
+    cancel: CancelToken | None = None,
+) -> Evaluation:
+    """Measure every case; see ``measured_cases``. Their volumes are let go of one by one."""
+    begun = time.monotonic()
+    figures: dict[str, Mapping[str, ClassFigures]] = {}
+    for case in measured_cases(bundle, cases, device, margin, cancel):
+        figures[case.name] = case.figures
+        done = len(figures)
+        on_measured(case, done, (time.monotonic() - begun) / done * (len(cases) - done))
+    return Evaluation(tuple(definition.name for definition in bundle.card.classes), figures)
+
+
 def measured_cases(
     bundle: Bundle, cases: Sequence[Case], device: str = "cpu", margin: int = 0, cancel: CancelToken | None = None
 ) -> Iterator[MeasuredCase]:
-    """Segment every case and measure all of ``METRICS``; see ``segmented_cases``."""
-    for case in segmented_cases(bundle, cases, device, margin, cancel):
-        figures = case.compared(partial(measure, spacing_mm=case.image.spacing))
-        yield MeasuredCase(case.name, case.image, case.segmentation, case.reference, figures)
-
-
-def segmented_cases(
-    bundle: Bundle, cases: Sequence[Case], device: str = "cpu", margin: int = 0, cancel: CancelToken | None = None
-) -> Iterator[SegmentedCase]:
-    """Segment every case by the engine that users run, one at a time.
+    """Segment every case by the engine that users run, one at a time, and measure all of ``METRICS``.
 
     Args:
         bundle: the model.
@@ -135,7 +130,14 @@ def segmented_cases(
     for case in cases:
         volumes = [with_margin(volume, margin) for volume in map(read_volume, case.images)]
         reference = {name: np.pad(mask, margin) for name, mask in references(case, bundle).items()}
-        yield SegmentedCase(case.name, volumes[0], segmenter.segment(volumes, cancel=cancel), reference)
+        segmentation = segmenter.segment(volumes, cancel=cancel)
+        figures = {
+            segment.definition.name: measure(
+                segmentation.mask(segment), reference[segment.definition.name], volumes[0].spacing
+            )
+            for segment in segmentation.segments
+        }
+        yield MeasuredCase(case.name, volumes[0], segmentation, reference, figures)
 
 
 def references(case: Case, bundle: Bundle) -> dict[str, np.ndarray]:
@@ -144,7 +146,8 @@ def references(case: Case, bundle: Bundle) -> dict[str, np.ndarray]:
     Raises:
         TrainingDataRejected: the labels cannot be read, lie on another grid, or hold none of the model's classes.
     """
-    return reference_masks(bundle, read_label(case, bundle.card.classes).array, case.name)
+    labels = read_label(case, bundle.card.classes, overlapping=bool(regions_of(bundle)))
+    return reference_masks(bundle, labels.array, case.name)
 
 
 def with_margin(volume: Volume, voxels: int) -> Volume:
@@ -152,19 +155,3 @@ def with_margin(volume: Volume, voxels: int) -> Volume:
     affine = volume.affine.copy()
     affine[:3, 3] -= affine[:3, :3] @ np.full(3, float(voxels))
     return replace(volume, array=np.pad(volume.array, voxels, mode="edge"), affine=affine) if voxels else volume
-
-
-def measure_dice(bundle: Bundle, cases: Sequence[Case], device: str = "cpu") -> dict[str, list[float]]:
-    """Segment every case and compare with its labels, by Dice alone, as every training does at its end.
-
-    Returns:
-        For each class name, one Dice a case, in the order of ``cases``; NaN where a class is neither found nor there.
-    """
-    measured = [case.compared(dice) for case in segmented_cases(bundle, cases, device)]
-    return {definition.name: [by_class[definition.name] for by_class in measured] for definition in bundle.card.classes}
-
-
-def means(measured: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """What ``measure_dice`` found, averaged over the cases where it is a number; a class without any is left out."""
-    finite = {name: [value for value in values if math.isfinite(value)] for name, values in measured.items()}
-    return {name: statistics.fmean(values) for name, values in finite.items() if values}

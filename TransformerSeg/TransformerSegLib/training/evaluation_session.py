@@ -8,14 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 
 from TransformerSegLib import __version__
 from TransformerSegLib.bundles.bundle import Bundle
 from TransformerSegLib.bundles.measured import check_card_can_be_written, rewrite_measured, with_measured
 from TransformerSegLib.bundles.writing import new_folder
-from TransformerSegLib.errors import OutputRejected, PackagesMissing
+from TransformerSegLib.errors import OutputRejected
 from TransformerSegLib.export.output import make_folder
 from TransformerSegLib.inference.checks import check_number_of_inputs
 from TransformerSegLib.inference.devices import choose_device
@@ -23,15 +22,15 @@ from TransformerSegLib.inference.progress import CancelToken
 from TransformerSegLib.inference.reading import name_of
 from TransformerSegLib.training.box_plots import draw_box_plots
 from TransformerSegLib.training.cases import Case, DataList
-from TransformerSegLib.training.evaluation import Evaluation, MeasuredCase, measured_cases, references
+from TransformerSegLib.training.evaluation import Evaluation, MeasuredCase, evaluated, references
 from TransformerSegLib.training.evaluation_report import Subject, card_figures, write_page, write_summary
 from TransformerSegLib.training.input_order import in_card_order
 from TransformerSegLib.training.metrics import DICE, Presence
+from TransformerSegLib.training.needed_packages import DISTANCES, PICTURES, refuse_missing_packages
 from TransformerSegLib.training.table import rounded, told, write_results
 from TransformerSegLib.training.worst_cases import WorstCases, draw_worst_case
 
 RESULTS, SUMMARY, PAGE, PLOTS, WORST = "results.csv", "summary.json", "report.md", "box_plots.png", "worst_cases"
-PACKAGES = {"matplotlib": "its pictures are drawn by it", "scipy": "MONAI measures distances by it"}
 CLASSES_TOLD = 4
 """How many classes are named in the line of a case."""
 
@@ -79,13 +78,12 @@ def evaluate_bundle(
     say(f"{subject.title}: {subject.measured_on(len(cases))}")
     begun = time.monotonic()
     worst = WorstCases()
-    figures = {}
-    for case in measured_cases(bundle, cases, device, margin, cancel):
-        figures[case.name] = case.figures
+
+    def on_measured(case: MeasuredCase, done: int, seconds_left: float) -> None:
         worst.offer(case)
-        left = (time.monotonic() - begun) / len(figures) * (len(cases) - len(figures))
-        say(f"{len(figures)}/{len(cases)} {_line(case)}, {timedelta(seconds=round(left))} left")
-    evaluation = Evaluation(tuple(definition.name for definition in bundle.card.classes), figures)
+        say(f"{done}/{len(cases)} {_line(case)}, {timedelta(seconds=round(seconds_left))} left")
+
+    evaluation = evaluated(bundle, cases, device, on_measured, margin=margin, cancel=cancel)
     subject = replace(subject, provenance=_provenance(device, time.monotonic() - begun))
     with new_folder(output) as draft:
         _write(draft, evaluation, subject, worst)
@@ -104,13 +102,7 @@ _ON_KEPT_OUT = "Measured were the cases that the data keep out of training (“v
 
 
 def _check(bundle: Bundle, output: Path, write_card: bool) -> None:
-    for package, why in PACKAGES.items():
-        if find_spec(package) is None:
-            raise PackagesMissing(
-                f"The package {package} is not installed",
-                why=why,
-                remedy="Install TransformerSeg with the extra “train”",
-            )
+    refuse_missing_packages(DISTANCES | PICTURES)
     if output.exists() or output.is_symlink():
         raise OutputRejected(
             f"“{output}” exists", why="an evaluation is never overwritten", remedy="Name another folder with --output"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from TransformerSegLib.inference.c_order import c_order
 from TransformerSegLib.inference.grids import distances_mm, labels_on_grid, on_same_grid
 from TransformerSegLib.inference.reading import name_of, read_volume
 from TransformerSegLib.inference.volume import Volume
+from TransformerSegLib.training.brats import OUTERMOST_FIRST, OWN_PARTS, REGIONS, region_called
 from TransformerSegLib.training.cases import Case, ClassName
 from TransformerSegLib.training.segment_file import SUFFIX, read_layers, read_segments
 
@@ -28,12 +29,14 @@ class StoredLabels:
     Attributes:
         volume: on the file's own grid; unsigned integers where they are whole numbers from 0 up.
         segments: whether the file is a ``.seg.nrrd``, of which Slicer may save only a part of the image's grid.
+        known: names that its segments may have.
         unknown: names of its segments that no class has.
-        overlapping: how many of its voxels lie in several classes.
+        overlapping: how many of its voxels lie in several classes that exclude each other.
     """
 
     volume: Volume
     segments: bool = False
+    known: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     overlapping: int = 0
 
@@ -43,15 +46,17 @@ class StoredLabels:
         return self.volume.array.dtype.kind == "u"
 
 
-def read_label(case: Case, classes: Classes, image: Volume | None = None) -> Volume:
+def read_label(case: Case, classes: Classes, image: Volume | None = None, *, overlapping: bool = False) -> Volume:
     """The labels of a case, on the grid of its first image.
 
     Args:
         case: with labels.
         classes: of the model or the data set. They give the segments of a ``.seg.nrrd``, by name, their labels; the
             values of other files are labels already. Where segments overlap the smaller one is on top, as a tumour in
-            its organ, or BraTS's regions, of which that gives the labels 1 to 3.
+            its organ.
         image: the case's first image, where it has been read already.
+        overlapping: whether the classes are the regions of BraTS: segments of their names, whatever their sizes, give
+            the labels of BraTS's parts, of which ``brats.regions`` makes the regions again.
 
     Returns:
         labels, (I, J, K), in the smallest unsigned type that holds them; 0 is background.
@@ -61,13 +66,13 @@ def read_label(case: Case, classes: Classes, image: Volume | None = None) -> Vol
         InputRejected: the image or the label file cannot be read (``read_volume``).
     """
     image = read_volume(case.image) if image is None else image
-    stored = read_stored_labels(case, classes)
+    stored = read_stored_labels(case, classes, overlapping=overlapping)
     refuse_unknown_segments(case, stored)
     refuse_broken_numbers(case, stored)
     return place(case, stored, image)
 
 
-def read_stored_labels(case: Case, classes: Classes) -> StoredLabels:
+def read_stored_labels(case: Case, classes: Classes, *, overlapping: bool = False) -> StoredLabels:
     """What a case's label file holds, judged by nobody yet.
 
     Raises:
@@ -81,7 +86,7 @@ def read_stored_labels(case: Case, classes: Classes) -> StoredLabels:
             remedy="Add its labels, or take it out of the data",
         )
     if case.label.name.lower().endswith(SUFFIX):
-        return _from_segments(case, classes)
+        return _from_segments(case, classes, overlapping)
     volume = read_volume(case.label)
     highest = float(volume.array.max(initial=0))
     if volume.array.dtype.kind in "iu" and volume.array.min(initial=0) >= 0:
@@ -136,17 +141,20 @@ def refuse_unknown_segments(case: Case, stored: StoredLabels) -> None:
     """
     if stored.unknown:
         names = ", ".join(f"“{name}”" for name in stored.unknown)
+        known = ", ".join(f"“{name}”" for name in stored.known[:VALUES_LISTED])
+        more = ", …" if len(stored.known) > VALUES_LISTED else ""
         raise TrainingDataRejected(
             f"“{case.label.name}” has the segment{'s' * (len(stored.unknown) > 1)} {names}",
-            why="no class has such a name, and its voxels would be learned as background",
+            why=f"no class has such a name, and its voxels would be learned as background; classes are {known}{more}",
             remedy="Rename the segment in Slicer, or delete it there",
         )
 
 
-def _from_segments(case: Case, classes: Classes) -> StoredLabels:
+def _from_segments(case: Case, classes: Classes, overlapping: bool) -> StoredLabels:
     label_of = {each.name: each.label for each in classes}
+    known = REGIONS if overlapping else tuple(label_of)
     segments, stored = read_segments(case.label), read_layers(case.label)
-    masks: dict[str, np.ndarray] = {}
+    masks: dict[int, np.ndarray] = {}
     unknown = []
     for segment in segments:
         if segment.layer not in range(len(stored.layers)):
@@ -156,18 +164,32 @@ def _from_segments(case: Case, classes: Classes) -> StoredLabels:
                 remedy="Save the segmentation from Slicer again, as .seg.nrrd",
             )
         mask = stored.layers[segment.layer] == segment.label
-        if segment.name in label_of:
-            masks[segment.name] = masks[segment.name] | mask if segment.name in masks else mask
+        label = _part_of(segment.name) if overlapping else label_of.get(segment.name)
+        if label is not None:
+            masks[label] = masks[label] | mask if label in masks else mask
         elif mask.any():
             unknown.append(segment.name)
-    array = np.zeros(stored.layers.shape[1:], np.min_scalar_type(max(label_of.values(), default=0)))
+    array = np.zeros(stored.layers.shape[1:], np.min_scalar_type(max(masks, default=0)))
     times = np.zeros(array.shape, np.uint8)
-    sizes = {name: np.count_nonzero(mask) for name, mask in masks.items()}
-    for name in sorted(masks, key=lambda name: (-sizes[name], label_of[name])):
-        array[masks[name]] = label_of[name]
-        times += masks[name]
+    for label in _outermost_first(masks, overlapping):
+        array[masks[label]] = label
+        times += masks[label]
+    twice = 0 if overlapping else int(np.count_nonzero(times > 1))
     volume = Volume(c_order(array), stored.affine, name_of(case.label))
-    return StoredLabels(volume, True, tuple(unknown), int(np.count_nonzero(times > 1)))
+    return StoredLabels(volume, True, known, tuple(unknown), twice)
+
+
+def _part_of(name: str) -> int | None:
+    region = region_called(name)
+    return None if region is None else OWN_PARTS[region]
+
+
+def _outermost_first(masks: Mapping[int, np.ndarray], overlapping: bool) -> list[int]:
+    """Labels in the order in which they are laid one over the other."""
+    if overlapping:
+        return [label for label in OUTERMOST_FIRST if label in masks]
+    sizes = {label: np.count_nonzero(mask) for label, mask in masks.items()}
+    return sorted(masks, key=lambda label: (-sizes[label], label))
 
 
 def _smallest(array: np.ndarray, highest: float) -> np.ndarray:

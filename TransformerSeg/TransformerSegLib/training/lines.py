@@ -11,6 +11,9 @@ from TransformerSegLib.training.reports import EpochReport, StepReport
 SECONDS_BETWEEN = 30.0
 """Two lines within an epoch, and an epoch's beginning and its first such line."""
 
+SECONDS_BETWEEN_CASES = 5.0
+"""Two lines while cases are measured, and the beginning of that and its first line."""
+
 
 class Lines:
     """Says how far a training is.
@@ -39,6 +42,11 @@ class Lines:
                 f"epoch {report.epoch}/{report.epochs}, step {report.step}/{report.steps}: loss {report.loss:.4f}",
                 report.seconds_left,
             )
+
+    def measured(self, done: int, cases: int, seconds_left: float) -> None:
+        """Say how many cases are measured, where that takes a while."""
+        if done < cases and time.monotonic() - self._said >= SECONDS_BETWEEN_CASES:
+            self._line(f"measured {done}/{cases} cases", seconds_left)
 
     def _line(self, told: str, seconds_left: float) -> None:
         self._say(f"{told}, {timedelta(seconds=round(seconds_left))} left")

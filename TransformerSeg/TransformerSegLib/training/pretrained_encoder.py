@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from TransformerSegLib.errors import OutputRejected
 from TransformerSegLib.export.output import written_atomically
+from TransformerSegLib.networks.file_text import quoted
 from TransformerSegLib.networks.layouts.swin_unetr import ENCODER
 from TransformerSegLib.networks.swin_unetr import MERGINGS_TOLD
 
@@ -71,6 +72,28 @@ def encoder_record(path: Path) -> dict[str, object]:
     except (SafetensorError, OSError, ValueError, RecursionError):
         return {}
     return record if isinstance(record, dict) else {}
+
+
+def encoder_told(path: Path) -> str:
+    """What an encoder learned from, as its file says: "200 images of “Task04”, without their labels; licence “CC-BY-SA
+    4.0”"; empty where it does not say that."""
+    record = encoder_record(path)
+    cases, inputs = record.get("cases"), (encoder_network(path) or {}).get("in_channels")
+    if not isinstance(cases, int):
+        return ""
+    images = f"{cases} cases of {inputs} images each" if isinstance(inputs, int) and inputs > 1 else f"{cases} images"
+    data = quoted(name) if (name := _text(record, "data")) else "data without a name"
+    return f"{images} of {data}, without their labels; licence {quoted(licence_of(path) or 'not stated')}"
+
+
+def licence_of(path: Path) -> str:
+    """The licence of the images that an encoder learned from, as its file says; empty where it does not."""
+    return _text(encoder_record(path), "licence")
+
+
+def _text(record: Mapping[str, object], field: str) -> str:
+    value = record.get(field)
+    return quoted(value)[1:-1] if isinstance(value, str) else ""
 
 
 def encoder_network(path: Path) -> dict[str, object] | None:

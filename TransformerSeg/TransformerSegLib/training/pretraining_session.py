@@ -14,13 +14,14 @@ from TransformerSegLib.networks.swin_unetr import merging_told
 from TransformerSegLib.training.cases import DataList
 from TransformerSegLib.training.data_check import check_data
 from TransformerSegLib.training.lines import Lines
+from TransformerSegLib.training.needed_packages import TRAINER, refuse_missing_packages
 from TransformerSegLib.training.pretrained_encoder import check_encoder_output, write_encoder
 from TransformerSegLib.training.pretraining import pretrain
 from TransformerSegLib.training.pretraining_recipe import PretrainingRecipe
 from TransformerSegLib.training.processes import is_first, joined, number_of_processes
 from TransformerSegLib.training.progress_file import ProgressFile, State
 from TransformerSegLib.training.reports import Watch
-from TransformerSegLib.training.run_folder import PROGRESS
+from TransformerSegLib.training.run_folder import PROGRESS, alone_in
 
 
 def pretrain_encoder(
@@ -39,20 +40,23 @@ def pretrain_encoder(
         say: shows one line to the user.
 
     Raises:
+        PackagesMissing: what trains is not installed.
         OutputRejected: ``output`` exists, or a folder cannot be written to.
+        RunInUse: another process trains in ``run``.
         DeviceUnavailable: this machine has no such device.
         TrainingDataRejected: the recipe cannot be followed, an image cannot be used, or ``run`` holds another run.
         TrainingDiverged: the loss is no longer a number.
     """
     say = say if is_first() else _say_nothing
     recipe.check()
+    refuse_missing_packages(TRAINER)
     check_encoder_output(output)
     device = choose_device(device).name
     images = replace(data, training=tuple(replace(case, label=None) for case in data.training), validation=())
     _refuse_other_cases(recipe, images)
     for folder in (output.absolute().parent, run):
         make_folder(folder)
-    with ProgressFile(run / PROGRESS, write=is_first()) as progress:
+    with alone_in(run, write=is_first()), ProgressFile(run / PROGRESS, write=is_first()) as progress:
         _check(images, progress, say)
         _say_what_is_done(recipe, say)
         progress.tell(state=State.TRAINING, epochs=recipe.epochs, message="Reading the images")

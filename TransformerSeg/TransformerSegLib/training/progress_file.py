@@ -35,8 +35,8 @@ class Told:
         state: what the run is at.
         epoch: that is trained now, from 1; the last one when the training is over.
         epochs: of the run.
-        step, steps: done in this epoch, and of how many.
-        seconds_left: estimated, of the training; None while there is nothing to estimate it from.
+        step, steps: done in this epoch, and of how many; while it is measured, cases.
+        seconds_left: estimated, of the training or of the measuring; None while there is nothing to estimate it from.
         loss: of the last step.
         mean_dice: as last measured; None before.
         message: for a person; of a run that failed, why.

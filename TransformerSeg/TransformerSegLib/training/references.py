@@ -7,13 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from TransformerSegLib.bundles.bundle import Bundle
-from TransformerSegLib.bundles.card import SegmentClass
 from TransformerSegLib.errors import TrainingDataRejected
-from TransformerSegLib.training.brats import REGIONS, regions
+from TransformerSegLib.training.brats import region_called, regions
 from TransformerSegLib.training.recipe import read_recipe
-
-SHORT_NAMES = ("TC", "WT", "ET")
-"""What the regions of ``REGIONS`` are called for short, in their order."""
 
 
 def reference_masks(bundle: Bundle, labels: np.ndarray, name: str) -> dict[str, np.ndarray]:
@@ -34,7 +30,7 @@ def reference_masks(bundle: Bundle, labels: np.ndarray, name: str) -> dict[str, 
         TrainingDataRejected: the labels hold numbers, and none of them is of a class of the model.
     """
     classes = bundle.card.classes
-    if places := _regions_of(bundle):
+    if places := regions_of(bundle):
         planes = regions(labels, name)
         return {definition.name: planes[places[definition.name]] for definition in classes}
     masks = {definition.name: labels == definition.label for definition in classes}
@@ -49,7 +45,7 @@ def reference_masks(bundle: Bundle, labels: np.ndarray, name: str) -> dict[str, 
     return masks
 
 
-def _regions_of(bundle: Bundle) -> Mapping[str, int]:
+def regions_of(bundle: Bundle) -> Mapping[str, int]:
     """Class name → which of ``REGIONS`` it is; empty where they are other classes, or exclude each other."""
     if bundle.plan.output.threshold is None:
         return {}
@@ -57,13 +53,5 @@ def _regions_of(bundle: Bundle) -> Mapping[str, int]:
     recipe = bundle.folder / "training" / "recipe.json"
     if recipe.is_file() and read_recipe(recipe).overlapping:
         return {definition.name: definition.channel for definition in classes}
-    places = {definition.name: _region_called(definition) for definition in classes}
+    places = {definition.name: region_called(definition.name) for definition in classes}
     return {} if None in places.values() else places
-
-
-def _region_called(definition: SegmentClass) -> int | None:
-    words = definition.name.casefold().replace("tumor", "tumour")
-    for place, names in enumerate(zip(REGIONS, SHORT_NAMES, strict=True)):
-        if words in [name.casefold() for name in names]:
-            return place
-    return None

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from TransformerSegLib.errors import TrainingDataRejected
+from TransformerSegLib.bundles.file_lock import locked
+from TransformerSegLib.errors import RunInUse, TrainingDataRejected
 from TransformerSegLib.export.output import sweep, written_atomically
 from TransformerSegLib.training.cases import Case, DataList
 from TransformerSegLib.training.starting import Start
@@ -19,8 +22,41 @@ CHECKPOINT = "checkpoint.pt"
 LOG = "log.csv"
 CURVE = "curve.png"
 PROGRESS = "progress.json"
+LOCK = ".lock"
+"""Held by the process that trains; the file stays, and says nothing."""
+GRACE_SECONDS = 10.0
+"""How long the lock is waited for: processes that loaded patches for a run that was killed end within five seconds, and
+hold it until then."""
 DAMAGE = (OSError, ValueError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError)
 """What readers of JSON and of checkpoints raise where a file is torn."""
+
+
+@contextmanager
+def alone_in(folder: Path, *, write: bool = True) -> Iterator[None]:
+    """Train in a run's folder with no other process beside. However this one ends, the folder is free again.
+
+    Args:
+        folder: of the run; made if missing.
+        write: whether this process writes: of several that train together one does, and holds the folder for all.
+
+    Raises:
+        RunInUse: another process trains in it.
+    """
+    if not write:
+        yield
+        return
+    asked = time.monotonic()
+
+    def give_up() -> None:
+        if time.monotonic() - asked > GRACE_SECONDS:
+            raise RunInUse(
+                f"Another process trains in “{folder}”",
+                why="two in one folder would write over each other's epochs",
+                remedy="Wait until it ends or stop it, or name another folder for the run",
+            )
+
+    with locked(folder / LOCK, give_up):
+        yield
 
 
 def claim(

@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from TransformerSegLib.bundles.card import Card
+from TransformerSegLib.bundles.measured import rewrite_measured, with_measured
 from TransformerSegLib.bundles.reading import read_bundle
 from TransformerSegLib.bundles.writing import refuse_overwriting
 from TransformerSegLib.export.output import make_folder
 from TransformerSegLib.inference.devices import choose_device
 from TransformerSegLib.networks.registry import configured
-from TransformerSegLib.training.brats import ENHANCING_BEFORE
 from TransformerSegLib.training.cases import DataList
 from TransformerSegLib.training.data_check import check_data
-from TransformerSegLib.training.data_list import check_cases, read_data_list
-from TransformerSegLib.training.evaluation import means, measure_dice
-from TransformerSegLib.training.export import export_bundle, write_trained_card
+from TransformerSegLib.training.data_list import read_data_list
+from TransformerSegLib.training.evaluation import Evaluation, MeasuredCase, evaluated
+from TransformerSegLib.training.evaluation_report import card_figures
+from TransformerSegLib.training.export import export_bundle
 from TransformerSegLib.training.fine_tuning import fine_tune
 from TransformerSegLib.training.input_order import in_card_order
 from TransformerSegLib.training.lines import Lines
+from TransformerSegLib.training.metrics import DICE
+from TransformerSegLib.training.needed_packages import DISTANCES, TRAINER, refuse_missing_packages
+from TransformerSegLib.training.pretrained_encoder import encoder_told, licence_of
 from TransformerSegLib.training.processes import is_first, joined
 from TransformerSegLib.training.progress_file import ProgressFile, State
 from TransformerSegLib.training.recipe import Recipe, read_recipe
 from TransformerSegLib.training.record_file import read_record
 from TransformerSegLib.training.rehearsal import rehearse
 from TransformerSegLib.training.reports import Watch
-from TransformerSegLib.training.run_folder import PROGRESS
+from TransformerSegLib.training.run_folder import PROGRESS, alone_in
 from TransformerSegLib.training.starting import Start, starting_weights
+from TransformerSegLib.training.table import told
 
 if TYPE_CHECKING:
     import torch
@@ -43,9 +49,10 @@ def train_bundle(
     say: Callable[[str], None],
     start: Path | None = None,
 ) -> None:
-    """Train a model and export it, its measured Dice in its card. ``progress.json`` in ``run`` tells what it is at.
+    """Train a model, export it, and measure it on the cases that were kept out; its card has the figures.
 
-    Of several processes that ``torchrun`` started all train, and the first alone talks, exports and measures.
+    ``progress.json`` in ``run`` tells what it is at. Of several processes that ``torchrun`` started all train, and the
+    first alone talks, exports and measures. What is stopped while it is measured stays, without figures.
 
     Args:
         definition: folder with ``recipe.json``, ``data_list.json`` and ``card.json``.
@@ -57,7 +64,9 @@ def train_bundle(
         start: weights to start from, as ``starting_weights`` takes them; None: random ones.
 
     Raises:
+        PackagesMissing: what trains and measures is not installed.
         OutputRejected: ``output`` exists, or a folder cannot be written to.
+        RunInUse: another process trains in ``run``.
         DeviceUnavailable: this machine has no such device.
         BundleRejected: the network cannot start from ``start``.
         TrainingDataRejected: recipe, card, data list or a case cannot be used, or ``run`` holds another run.
@@ -70,6 +79,7 @@ def train_bundle(
     card = read_record(definition / "card.json", Card, "card")
     data = in_card_order(read_data_list(definition / "data_list.json", data_root), card)
     rehearse(recipe, card, data)
+    _check_packages(data, say)
     weights = starting_weights(start, configured(recipe.architecture, recipe.network)) if start else None
     if weights is not None:
         card = _with_start(card, weights)
@@ -77,24 +87,27 @@ def train_bundle(
             say(line)
     for folder in (output.absolute().parent, run):
         make_folder(folder)
-    with ProgressFile(run / PROGRESS, write=is_first()) as progress:
+    with alone_in(run, write=is_first()), ProgressFile(run / PROGRESS, write=is_first()) as progress:
         _check(recipe, card, data, progress, say)
         network = _train(recipe, card, data, run, device, weights, progress, say)
         if is_first():
             progress.tell(state=State.EXPORTING, message="")
             export_bundle(output, network, recipe, card, definition)
-            if data.validation:
-                progress.tell(state=State.MEASURING)
-                card = _with_measured_dice(card, output, data, device)
-                write_trained_card(output, card, recipe)
-            progress.tell(state=State.DONE, output=str(output.absolute()))
-    say(f"Saved {output}")
-    for name, value in card.dice.items():
-        say(f"  {name}: Dice {value:.3f} on {card.dice_data}")
+            measured = _measure(output, data, device, progress, say) if data.validation else None
+            progress.tell(state=State.DONE, seconds_left=None, message="", output=str(output.absolute()))
+            say(f"Saved {output}")
+            for name in measured.classes if measured else ():
+                say(f"  {name}: Dice {told(DICE, measured.estimate(DICE, name))}")
 
 
 def _say_nothing(line: str) -> None:
     """For all processes but the first."""
+
+
+def _check_packages(data: DataList, say: Callable[[str], None]) -> None:
+    refuse_missing_packages(TRAINER | (DISTANCES if data.validation else {}))
+    if find_spec("matplotlib") is None:
+        say("There will be no picture of the learning curve: matplotlib is not installed")
 
 
 def _check(recipe: Recipe, card: Card, data: DataList, progress: ProgressFile, say: Callable[[str], None]) -> None:
@@ -103,18 +116,12 @@ def _check(recipe: Recipe, card: Card, data: DataList, progress: ProgressFile, s
     def tell(done: int, total: int) -> None:
         progress.tell(message=f"{done} of {total} cases checked")
 
-    if recipe.overlapping:
-        # The card's classes are regions, which no file holds.
-        check_cases(data.cases, ENHANCING_BEFORE)
-        unusual = 0
-    else:
-        checked = check_data(data, card.classes, tell)
-        checked.refuse()
-        unusual = len(checked.unusual)
-        for remark in checked.remarks:
-            say(remark)
+    checked = check_data(data, card.classes, tell, overlapping=recipe.overlapping)
+    checked.refuse()
+    for remark in checked.remarks:
+        say(remark)
     say(f"{len(data.training)} training cases, {len(data.validation)} validation cases: checked")
-    if unusual:
+    if unusual := len(checked.unusual):
         say(f"{unusual} of them are unusual: “transformerseg check-data” shows which")
 
 
@@ -137,13 +144,47 @@ def _train(
 
 
 def _with_start(card: Card, start: Start) -> Card:
+    """The card, with where the weights come from; the licence of what they learned from counts, too."""
     record = start.record
-    sentence = f"The training started from the weights of “{record['name']}”, SHA-256 {record['sha256']}."
-    return card.model_copy(update={"training_data": f"{card.training_data} {sentence}".strip()})
+    sentences = [f"The training started from the weights of “{record['name']}”, SHA-256 {record['sha256']}."]
+    if learned := encoder_told(start.path):
+        sentences.append(f"They were pretrained on {learned}.")
+    licence = licence_of(start.path)
+    if licence and licence not in card.licence:
+        licence = f"{card.licence or 'not stated'}; of the images of the pretraining: {licence}"
+    return card.model_copy(
+        update={
+            "training_data": " ".join([card.training_data, *sentences]).strip(),
+            "licence": licence or card.licence,
+        }
+    )
 
 
-def _with_measured_dice(card: Card, bundle: Path, data: DataList, device: str) -> Card:
-    measured = means(measure_dice(read_bundle(bundle), data.validation, device))
-    rounded = {name: round(value, 4) for name, value in measured.items()}
-    where = f"{len(data.validation)} cases of {data.name} that were kept out of training (mean)"
-    return card.model_copy(update={"dice": rounded, "dice_data": where})
+def _measure(
+    output: Path, data: DataList, device: str, progress: ProgressFile, say: Callable[[str], None]
+) -> Evaluation:
+    """Measure the bundle as ``transformerseg evaluate`` does, and put the figures on its card."""
+    cases, lines = data.validation, Lines(say)
+    bundle = read_bundle(output)
+
+    def tell(done: int, seconds_left: float | None) -> None:
+        message = f"{done} of {len(cases)} cases measured"
+        progress.tell(state=State.MEASURING, step=done, steps=len(cases), seconds_left=seconds_left, message=message)
+
+    def on_measured(case: MeasuredCase, done: int, seconds_left: float) -> None:
+        tell(done, seconds_left)
+        lines.measured(done, len(cases), seconds_left)
+
+    tell(0, None)
+    try:
+        evaluation = evaluated(bundle, cases, device, on_measured)
+    except BaseException:
+        say(f"Saved {output}, but not measured: “transformerseg evaluate --write-card” does that")
+        raise
+    dice, figures = card_figures(evaluation)
+    kept_out = "1 case of {} that was" if len(cases) == 1 else f"{len(cases)} cases of {{}} that were"
+    where = f"{kept_out.format(data.name)} kept out of training (mean)"
+    rewrite_measured(output, bundle.card, with_measured(bundle.card, dice, where, figures))
+    mean = evaluation.over_classes(DICE)
+    progress.tell(mean_dice=mean.mean if mean.cases else None)
+    return evaluation
