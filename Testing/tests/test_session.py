@@ -740,8 +740,9 @@ ONLY_ON_THE_COMMAND_LINE = {
     "OutputRejected",
     "SeriesNotFound",
     "SeveralSeries",
+    "TrainingDataRejected",
 }
-"""Errors of reading and writing files, which Slicer does itself, and of making models of checkpoints."""
+"""Errors of reading and writing files, which Slicer does itself, of making models of checkpoints, and of pretraining."""
 
 
 def errors_whose_remedy_names_an_option() -> set[str]:

@@ -93,5 +93,5 @@ def _not_repeated(bundle: Bundle, why: str) -> TrainingDataRejected:
     return TrainingDataRejected(
         f"“{bundle.card.title}” cannot be trained further here",
         why=f"its preparation is none that a training repeats: {why}",
-        remedy="Train a new network (--network), and start it from this model's weights (--start)",
+        remedy="Train a new network that starts from this model's weights, by the command “transformerseg train”",
     )
