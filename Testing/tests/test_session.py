@@ -742,7 +742,8 @@ ONLY_ON_THE_COMMAND_LINE = {
     "SeveralSeries",
     "TrainingDataRejected",
 }
-"""Errors of reading and writing files, which Slicer does itself, of making models of checkpoints, and of pretraining."""
+"""Errors of reading and writing files, which Slicer does itself, of making models of checkpoints, and of
+pretraining."""
 
 
 def errors_whose_remedy_names_an_option() -> set[str]:
