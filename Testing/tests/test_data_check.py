@@ -278,7 +278,7 @@ def test_the_report_has_every_case_its_figures_and_its_faults(eight: Path, tmp_p
     assert len(rows) == 9  # with the head
     assert rows[1].startswith("| c2 | training | ")
     assert f"| 1×1×1 | {check.cases[0].volumes_ml[1]:.3g} |" in next(row for row in rows if row.startswith("| c0"))
-    assert "1 fault, 1 cases cannot be trained on" in table
+    assert "1 fault, 1 case cannot be trained on" in table
 
 
 def run(arguments: list[object], monkeypatch: pytest.MonkeyPatch) -> int:
@@ -328,3 +328,44 @@ def test_the_report_comes_without_pictures_where_there_is_no_matplotlib(
     assert run([eight, "-o", tmp_path / "out"], monkeypatch) == 0
     assert "pip install matplotlib" in capsys.readouterr().err
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"data_report.json", "data_report.md"}
+
+
+def test_labels_that_no_file_of_16_bits_holds_are_refused(eight: Path):
+    change(label(eight, 2), lambda a, f: (a.astype(np.int32) * 900_000_000, f))
+    (case,) = checked(eight).faulty
+    assert "0, 9e+08, 1.8e+09" in case.faults[0].what
+    assert "from 0 to 65535" in case.faults[0].why
+
+
+def test_labels_with_gaps_are_told_before_a_new_network_refuses_them(eight: Path):
+    (eight / "dataset.json").unlink()
+    for number in range(8):
+        change(label(eight, number), lambda a, f: ((a > 0).astype(np.uint8) * 255, f))
+    check = checked(eight)
+    assert (check.faulty, check.faults) == ((), ())
+    assert any("The labels are 255" in remark for remark in check.remarks)
+
+
+def test_a_class_that_has_another_number_in_the_model_is_a_fault(eight: Path):
+    swapped = (replace(ANTERIOR, name="posterior"), replace(POSTERIOR, name="anterior"))
+    (fault,) = check_data(read_data(eight), swapped).faults
+    assert fault.what == "“Anterior” has the label 1 in the data, and 2 in the model"
+
+
+def test_for_pretraining_damaged_labels_do_not_matter(eight: Path):
+    label(eight, 3).write_bytes(b"damaged")
+    check = check_data(read_data(eight, validation=0, need_labels=False), need_labels=False)
+    assert (check.faulty, check.faults) == ((), ())
+
+
+def test_a_file_of_several_volumes_says_how_to_make_inputs_of_it(eight: Path):
+    change(image(eight, 1), lambda a, f: (np.stack([a, a], axis=-1), f))
+    (case,) = checked(eight).faulty
+    assert "4 dimensions" in case.faults[0].what
+    assert "c1_0000.nii.gz" in case.faults[0].remedy
+
+
+def test_names_that_look_like_formulas_or_that_the_font_lacks_are_drawn_as_they_are(eight: Path, tmp_path: Path):
+    data = read_data(eight, validation=0)
+    named = replace(data, training=(replace(data.training[0], name="$c_{1$ 頭"), *data.training[1:2]), name="$x_{$")
+    assert len(write_contact_sheet(tmp_path, check_data(named))) == 1

@@ -5,9 +5,13 @@ from __future__ import annotations
 import copy
 import json
 import math
+import os
 import signal
+from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -15,13 +19,14 @@ from monai.data import Dataset
 from monai.losses import DiceCELoss
 from monai.transforms import Compose, RandGaussianNoised
 
-from TransformerSegLib.errors import TrainingDataRejected, TrainingDiverged
+from TransformerSegLib.errors import OutOfMemory, OutputRejected, TrainingDataRejected, TrainingDiverged
 from TransformerSegLib.networks.registry import build
+from TransformerSegLib.training import engine
 from TransformerSegLib.training.data_list import DataList, read_data_list
 from TransformerSegLib.training.engine import mixed_precision, run_epochs
 from TransformerSegLib.training.fine_tuning import fine_tune
 from TransformerSegLib.training.learning_log import read_log
-from TransformerSegLib.training.randomness import loader_of
+from TransformerSegLib.training.randomness import loader_of, repeatable
 from TransformerSegLib.training.recipe import Recipe
 from TransformerSegLib.training.reports import Watch
 from TransformerSegLib.training.run_folder import CHECKPOINT, CURVE, LOG, PROGRESS
@@ -124,9 +129,34 @@ class Line(torch.nn.Module):
         return image * self.weight
 
 
-def run_line(folder: Path, loss, **options) -> torch.nn.Module:
+class Wide(torch.nn.Module):
+    """As ``Line``, with a state of megabytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.full((300_000,), 0.5))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return image * self.weight.mean()
+
+
+half_on_a_cpu = pytest.mark.filterwarnings(
+    "ignore:torch.cuda.amp.GradScaler is enabled, but CUDA is not available",
+    "ignore:User provided device_type of 'cuda', but CUDA is not available",
+    "ignore:CUDA is not available",
+)
+"""Where there is no GPU, half precision is taken as full, and a scaler scales nothing."""
+
+
+def run_line(folder: Path, loss, network: torch.nn.Module | None = None, **options) -> torch.nn.Module:
     dataset, noise = noisy_numbers(4)
-    return run_epochs(recipe(learning_rate=0.01), Line(), dataset, loss, folder, random_part=noise, **options)
+    settings = recipe(learning_rate=0.01)
+    return run_epochs(settings, network or Line(), dataset, loss, folder, random_part=noise, **options)
+
+
+def stopped_in_epoch_2(report) -> None:
+    if report.epoch == 2:
+        raise KeyboardInterrupt
 
 
 def test_the_parts_of_a_loss_are_summed_and_logged_one_by_one(tmp_path: Path):
@@ -154,6 +184,54 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_epoch_before(tmp_pa
     told = json.loads((tmp_path / PROGRESS).read_text(encoding="utf-8"))
     assert told["state"] == "failed"
     assert "Lower “learning_rate”" in told["message"]
+
+
+@half_on_a_cpu
+def test_a_run_that_began_in_full_precision_goes_on_in_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(KeyboardInterrupt):
+        run_line(tmp_path, lambda output, target: output.mean(), watch=Watch(on_epoch=stopped_in_epoch_2))
+    kept = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    assert (kept["trainer"]["iteration"], "scaler" in kept) == (4, False)
+    monkeypatch.setattr(engine, "mixed_precision", lambda *_: {"amp": True, "amp_kwargs": {"dtype": torch.float16}})
+    run_line(tmp_path, lambda output, target: output.mean())
+    kept = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    assert (kept["trainer"]["iteration"], "scaler" in kept) == (8, True)
+
+
+@half_on_a_cpu
+def test_in_half_precision_steps_may_be_left_out_but_not_a_whole_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(engine, "mixed_precision", lambda *_: {"amp": True, "amp_kwargs": {"dtype": torch.float16}})
+    steps = []
+
+    def loss(output, target) -> torch.Tensor:
+        steps.append(output)
+        return output.mean() if len(steps) < 4 else output.mean() * math.nan  # four steps an epoch
+
+    with pytest.raises(TrainingDiverged, match="in epoch 2"):
+        run_line(tmp_path, loss)
+    (row,) = read_log(tmp_path / LOG)
+    assert math.isfinite(row["loss"])
+
+
+def test_memory_that_runs_out_is_told_with_a_remedy(tmp_path: Path):
+    with pytest.raises(OutOfMemory, match="Lower “batch”"):
+        run_line(tmp_path, lambda output, target: torch.zeros(2**50).sum() + output.mean())
+
+
+def test_a_full_disk_ends_a_run_in_words_and_leaves_the_state_before(tmp_path: Path):
+    resource = pytest.importorskip("resource")
+    watch = Watch(on_epoch=stopped_in_epoch_2)
+    with pytest.raises(KeyboardInterrupt):
+        run_line(tmp_path, lambda output, target: output.mean(), network=Wide(), watch=watch)
+    before = (tmp_path / CHECKPOINT).read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(OutputRejected, match="File too large"):
+            run_line(tmp_path, lambda output, target: output.mean(), network=Wide())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
 
 
 def test_too_few_cases_for_a_step_are_refused(data: DataList, tmp_path: Path):
@@ -186,12 +264,12 @@ def test_a_run_that_ends_while_it_writes_its_state_keeps_the_one_before(
 ):
     save, saved = torch.save, []
 
-    def ended_while_writing(content, path: Path) -> None:
-        saved.append(path)
+    def ended_while_writing(content, file: BinaryIO) -> None:
+        saved.append(file)
         if len(saved) == 2:
-            path.write_bytes(b"half")
+            file.write(b"half")
             raise KeyboardInterrupt
-        save(content, path)
+        save(content, file)
 
     monkeypatch.setattr(torch, "save", ended_while_writing)
     with pytest.raises(KeyboardInterrupt):
@@ -228,6 +306,17 @@ def test_a_run_writes_its_log_by_class_its_curve_and_how_far_it_is(data: DataLis
     assert told["mean_dice"] == last["mean_dice"]
 
 
+def test_where_no_validation_case_shows_a_class_no_dice_is_told(data: DataList, tmp_path: Path):
+    (case,) = data.validation
+    stored = nibabel.load(case.label)
+    nibabel.save(nibabel.Nifti1Image(np.zeros(stored.shape, np.uint8), stored.affine), tmp_path / "empty.nii.gz")
+    nothing = replace(data, validation=(replace(case, label=tmp_path / "empty.nii.gz"),))
+    reports = []
+    fine_tune(recipe(epochs=1), nothing, tmp_path / "run", Watch(reports.append))
+    assert [report.mean_dice for report in reports] == [None]
+    assert json.loads((tmp_path / "run" / PROGRESS).read_text(encoding="utf-8"))["mean_dice"] is None
+
+
 def test_a_run_from_before_a_field_of_the_recipe_existed_goes_on(data: DataList, tmp_path: Path):
     fine_tune(recipe(), data, tmp_path)
     kept = json.loads((tmp_path / "recipe.json").read_text(encoding="utf-8"))
@@ -237,6 +326,24 @@ def test_a_run_from_before_a_field_of_the_recipe_existed_goes_on(data: DataList,
     fine_tune(recipe(), data, tmp_path, Watch(lambda report: pytest.fail("an epoch was trained")))
     with pytest.raises(TrainingDataRejected, match="another recipe"):
         fine_tune(recipe(randomness="case"), data, tmp_path)
+
+
+def test_a_gpu_is_asked_to_compute_alike_while_it_trains_and_not_longer(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")  # and so at the end as it was
+    with repeatable("cpu"):
+        assert not torch.are_deterministic_algorithms_enabled()
+    with repeatable("cuda:1"):
+        assert torch.are_deterministic_algorithms_enabled()
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"]
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_the_same_seed_gives_the_same_weights_on_a_gpu(data: DataList, tmp_path: Path):
+    settings = recipe(mixed_precision="auto")
+    one, two = (weights(fine_tune(settings, data, tmp_path / name, device="cuda")) for name in ("one", "two"))
+    np.testing.assert_array_equal(one, two)
 
 
 def test_precision_is_never_halved_on_a_cpu():

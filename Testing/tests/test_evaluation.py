@@ -26,6 +26,7 @@ from TransformerSegLib.inference.reading import read_volume
 from TransformerSegLib.inference.segmentation import Segment, Segmentation
 from TransformerSegLib.inference.segmenter import Segmenter
 from TransformerSegLib.inference.volume import Volume
+from TransformerSegLib.training.box_plots import draw_box_plots
 from TransformerSegLib.training.brats import REGIONS
 from TransformerSegLib.training.cases import Case
 from TransformerSegLib.training.data_list import read_data
@@ -36,10 +37,10 @@ from TransformerSegLib.training.evaluation import (
     with_margin,
 )
 from TransformerSegLib.training.evaluation_report import Subject, card_figures, findings
-from TransformerSegLib.training.evaluation_session import PAGE, PLOTS, RESULTS, SUMMARY, evaluate_bundle
+from TransformerSegLib.training.evaluation_session import PAGE, PLOTS, RESULTS, SUMMARY, evaluate_bundle, trained_on
 from TransformerSegLib.training.metrics import DICE, HD95, METRICS, VOLUME_ERROR_ML, Presence, measure
 from TransformerSegLib.training.references import reference_masks
-from TransformerSegLib.training.worst_cases import KEPT, WorstCases, largest_error, worst_case
+from TransformerSegLib.training.worst_cases import KEPT, WorstCases, draw_worst_case, largest_error, worst_case
 
 from bundle_factory import write_bundle
 from four_images import CHANNELS, made_images, turned, write_tumour_bundle
@@ -321,6 +322,54 @@ def test_missed_and_false_classes_are_told_first_and_their_distances_are_left_ou
     assert f"**{name}** was missed in 1 of the 3 cases that have it" in told
     assert f"**{name}** was found in 1 of the 1 cases that do not have it" in told
     assert set(evaluation.worst_first()[:2]) == {"missed", "false"}
+
+
+def test_names_that_look_like_formulas_are_drawn_and_not_read(embedded: Bundle, tmp_path: Path):
+    """A picture that cannot be drawn would take all that was measured with it."""
+    made = block(embedded, shift=1, name="$c_{1$ 頭")
+    evaluation = evaluation_of([made, block(embedded, shift=2)])
+    draw_box_plots(tmp_path / "plots.png", evaluation, COLORS, "a $x_{$ b", "$y_{$")
+    draw_worst_case(tmp_path / "worst.png", worst_case(made), 1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["plots.png", "worst.png"]
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders_in_the_training_list(embedded: Bundle, tmp_path: Path):
+    definition = tmp_path / "training"
+    definition.mkdir()
+    listed = [{"image": f"{patient}/T1.nii.gz", "label": f"{patient}/seg.nii.gz"} for patient in ("p1", "p2")]
+    (definition / "data_list.json").write_text(json.dumps({"training": listed}), encoding="utf-8")
+    cases = [Case(tmp_path / patient / "T1.nii.gz", name=patient) for patient in ("p2", "p3")]
+    assert trained_on(replace(embedded, folder=tmp_path), cases) == ("p2",)
+
+
+def test_classes_of_other_numbers_are_refused_before_they_are_measured_as_others(embedded: Bundle, tmp_path: Path):
+    first, second = (definition.name for definition in embedded.card.classes)
+    shutil.copytree(THREE_CASES, tmp_path / "data")
+    described = json.dumps({"labels": {"0": "background", "1": second, "2": first}})
+    (tmp_path / "data" / "dataset.json").write_text(described, encoding="utf-8")
+    with pytest.raises(TrainingDataRejected, match=f"“{second}” has the label 1 in the data, and 2 in the model"):
+        evaluate_bundle(embedded, read_data(tmp_path / "data", validation=0), tmp_path / "out", "cpu", print)
+
+
+def test_a_card_keeps_its_figures_where_nothing_was_measured(tmp_path: Path):
+    from safetensors.numpy import load_file, save_file
+
+    shutil.copytree(find_bundle().folder, tmp_path / "model")
+    weights = tmp_path / "model" / "models" / "model.safetensors"
+    blind = load_file(weights)
+    blind["out.conv.conv.bias"][0] = 1000  # it sees nothing but background
+    save_file(blind, weights)
+    for kind in ("images", "labels"):
+        (tmp_path / "data" / kind).mkdir(parents=True)
+        array = read_volume(HARD).array if kind == "images" else np.zeros_like(read_volume(HARD_LABEL).array)
+        save(tmp_path / "data" / kind / "case.nii.gz", array, np.eye(4))
+    metadata = tmp_path / "model" / "configs" / "metadata.json"
+    before, said = metadata.read_bytes(), []
+    data = read_data(tmp_path / "data", validation=0)
+    evaluate_bundle(read_bundle(tmp_path / "model"), data, tmp_path / "out", "cpu", said.append, write_card=True)
+    assert metadata.read_bytes() == before
+    assert "No class is in any reference, and none was found" in (tmp_path / "out" / PAGE).read_text(encoding="utf-8")
+    assert any("stays as it was" in line for line in said)
 
 
 def test_a_bias_is_told_only_where_it_is_more_than_chance(embedded: Bundle):

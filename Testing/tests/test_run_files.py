@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from TransformerSegLib.errors import TrainingDataRejected
 from TransformerSegLib.training import curve, progress_file
-from TransformerSegLib.training.curve import Curve
+from TransformerSegLib.training.curve import Curve, draw_curve
 from TransformerSegLib.training.learning_log import LearningLog, read_log
 from TransformerSegLib.training.lines import Lines
 from TransformerSegLib.training.progress_file import ProgressFile, State
@@ -70,6 +71,13 @@ def test_progress_tells_how_the_work_ended(tmp_path: Path, error: BaseException,
     assert (found["state"], found["message"], found["seconds_left"]) == (state, message, None)
 
 
+def test_an_output_whose_name_is_no_text_is_told_too(tmp_path: Path):
+    output = os.fsdecode(b"/models/\xc4rzte")
+    with ProgressFile(tmp_path / "progress.json") as progress:
+        progress.tell(output=output)
+    assert json.loads((tmp_path / "progress.json").read_text(encoding="utf-8"))["output"] == output
+
+
 def test_of_several_processes_one_writes_the_progress(tmp_path: Path):
     with ProgressFile(tmp_path / "progress.json", write=False) as progress:
         progress.tell(state=State.TRAINING)
@@ -123,6 +131,11 @@ def test_a_curve_is_drawn_now_and_then_and_at_the_end(tmp_path: Path):
     shown.show([row(1), row(2, mean_dice=0.8, **{"dice A": 0.7, "dice B": 0.9, "loss part": 0.1})], last=True)
     assert path.read_bytes() != first
     assert [each.name for each in tmp_path.iterdir()] == ["curve.png"]
+
+
+def test_a_curve_takes_any_name_of_a_class(tmp_path: Path):
+    draw_curve(tmp_path / "curve.png", [{"epoch": 1, "loss": 1.0, "mean_dice": 0.5, r"dice $\frac$ 海馬": 0.5}])
+    assert (tmp_path / "curve.png").is_file()
 
 
 def test_without_matplotlib_there_is_no_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 import slicer
 
-from TransformerSegLib.errors import GridMismatch, OutputRejected
+from TransformerSegLib.errors import GridMismatch, OutputRejected, TrainingDataRejected
 from TransformerSegLib.inference.reading import read_volume
-from TransformerSegLib.scene.corrected_cases import CorrectedCase, completed_cases, is_completed, write_case
+from TransformerSegLib.scene.corrected_cases import (
+    CorrectedCase,
+    completed_cases,
+    is_completed,
+    write_case,
+    write_cases,
+)
 from TransformerSegLib.scene.volumes import add_volume_node, volume_from_node
 
 from example_segmentation import AFFINES, SHAPE, example_segmentation, example_volume
@@ -117,3 +123,13 @@ def test_nodes_under_different_transforms_are_refused(scene, case, tmp_path):
 def test_a_folder_that_is_gone_is_refused(case, tmp_path):
     with pytest.raises(OutputRejected, match="does not exist"):
         write_case(case, tmp_path / "gone")
+
+
+def test_of_two_completed_segmentations_of_one_volume_none_takes_the_place_of_the_other(scene, case, tmp_path):
+    second = put(scene, example_segmentation(AFFINES["oblique"]), case.volume).node
+    complete(second)
+
+    with pytest.raises(TrainingDataRejected, match="nothing tells which of them is to be learned"):
+        write_cases(completed_cases(scene), tmp_path)
+
+    assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -57,7 +58,7 @@ def test_reviewed_cases_are_read_and_the_others_are_left_out_and_named(scene, vo
     save_case(node, volume_node, tmp_path, "done")
     data = read_data(tmp_path)
     (case,) = data.training
-    assert (case.name, case.image.name, case.reviewed) == ("done", "done.nrrd", True)
+    assert (case.name, case.image.name) == ("done", "done.nrrd")
     assert [each.name for each in data.classes] == CLASSES
     assert [each.label for each in data.classes] == [1, 2, 3, 4]
     assert "2 segmentations are left out" in data.notes[0]
@@ -107,6 +108,31 @@ def test_segmentations_may_also_lie_in_a_folder_of_labels(scene, volume_node, no
     data = read_data(tmp_path)
     assert [each.name for each in data.classes] == CLASSES
     assert set(np.unique(read_label(data.training[0], data.classes).array)) == {0, 1, 3, 4}
+
+
+def test_segments_beside_labels_that_are_numbers_are_refused_unless_classes_are_named(
+    scene, volume_node, node, tmp_path: Path
+):
+    path = save_case(node, volume_node, tmp_path, "case")
+    (tmp_path / "other.nrrd").write_bytes((tmp_path / "case.nrrd").read_bytes())
+    pairs = (("case.nrrd", path.name), ("other.nrrd", "other.nrrd"))
+    listed = {"training": [{"image": image, "label": label} for image, label in pairs]}
+    (tmp_path / "list.json").write_text(json.dumps(listed), encoding="utf-8")
+    with pytest.raises(TrainingDataRejected, match="nothing tells which number is which segment"):
+        read_data(tmp_path / "list.json")
+    named = listed | {"labels": {str(number): name for number, name in enumerate(CLASSES, start=1)}}
+    (tmp_path / "list.json").write_text(json.dumps(named), encoding="utf-8")
+    assert [each.name for each in read_data(tmp_path / "list.json", validation=0).classes] == CLASSES
+
+
+def test_segments_saved_in_numbers_with_a_sign_are_read(scene, volume_node, node, tmp_path: Path):
+    import SimpleITK
+
+    path = save_case(node, volume_node, tmp_path, "case")
+    before, stored = read_layers(path).layers, SimpleITK.ReadImage(str(path))
+    signed = SimpleITK.Cast(stored, SimpleITK.sitkVectorInt16 if len(before) > 1 else SimpleITK.sitkInt16)
+    SimpleITK.WriteImage(signed, str(path))
+    np.testing.assert_array_equal(read_layers(path).layers, before)
 
 
 def test_a_segment_that_is_no_class_is_refused_by_its_name(scene, volume_node, node, tmp_path: Path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import lzma
 import re
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,14 @@ import pytest
 import torch
 
 from TransformerSegLib.errors import BundleRejected, CheckpointRejected, TrainingDataRejected
+from TransformerSegLib.export.output import written_atomically
 from TransformerSegLib.networks.registry import build, configured
+from TransformerSegLib.training import run_folder
+from TransformerSegLib.training.cases import Case, DataList
 from TransformerSegLib.training.data_list import read_data_list
 from TransformerSegLib.training.fine_tuning import fine_tune
 from TransformerSegLib.training.recipe import Recipe
-from TransformerSegLib.training.run_folder import START
+from TransformerSegLib.training.run_folder import START, claim
 from TransformerSegLib.training.session import train_bundle
 from TransformerSegLib.training.starting import starting_weights
 
@@ -169,6 +173,60 @@ def test_a_bundle_is_a_start_and_a_training_says_so_in_its_card(tmp_path: Path):
     assert own["training_data"].startswith("One case. The training started from the weights of “base”, SHA-256 ")
     assert record["sha256"] in own["training_data"]
     assert any(line.startswith("Start: ") for line in lines)
+    document = (tmp_path / "new" / "docs" / "README.md").read_text(encoding="utf-8")
+    assert "transformerseg train MODEL/training --data DATA --start START --output NEW_MODEL" in document
+    assert f"START the weights of “base”, SHA-256 {record['sha256']}" in document
+
+
+@pytest.mark.parametrize("name", [START, "cases.json", "recipe.json"])
+def test_a_run_that_was_killed_before_it_was_defined_can_begin_in_any_way(name: str, tmp_path: Path, monkeypatch):
+    start = starting_weights(
+        save(build("UNETR", UNETR).state_dict(), tmp_path / "start.pth"), configured("UNETR", UNETR)
+    )
+    case = Case(DATA / "imagesTr" / "hippocampus_150.nii.gz")
+    data = DataList((case,), (), "one case", "", DATA)
+    for begun in ("with", "without"):
+        with monkeypatch.context() as patched:
+            patched.setattr(run_folder, "written_atomically", killed_before(name))
+            with pytest.raises(KeyboardInterrupt):
+                claim(tmp_path / begun, {}, data, start)
+    claim(tmp_path / "with", {}, data, start)
+    claim(tmp_path / "with", {}, data, start)
+    claim(tmp_path / "without", {}, data, None)
+    claim(tmp_path / "without", {}, data, None)
+    with pytest.raises(TrainingDataRejected, match="another start"):
+        claim(tmp_path / "without", {}, data, start)
+
+
+def test_another_of_several_processes_finds_no_other_run_in_one_that_is_being_defined(tmp_path: Path, monkeypatch):
+    start = starting_weights(
+        save(build("UNETR", UNETR).state_dict(), tmp_path / "start.pth"), configured("UNETR", UNETR)
+    )
+    data = DataList((Case(DATA / "imagesTr" / "hippocampus_150.nii.gz"),), (), "one case", "", DATA)
+    written = []
+
+    @contextmanager
+    def with_another_process(path: Path):
+        claim(tmp_path / "run", {}, data, start, write=False)
+        with written_atomically(path) as temporary:
+            yield temporary
+        claim(tmp_path / "run", {}, data, start, write=False)
+        written.append(path.name)
+
+    monkeypatch.setattr(run_folder, "written_atomically", with_another_process)
+    claim(tmp_path / "run", {}, data, start)
+    assert sorted(written) == ["cases.json", "recipe.json", START]
+
+
+def killed_before(name: str):
+    @contextmanager
+    def writing(path: Path):
+        if path.name == name:
+            raise KeyboardInterrupt
+        with written_atomically(path) as temporary:
+            yield temporary
+
+    return writing
 
 
 def test_the_first_step_is_taken_from_the_start_and_a_run_keeps_to_it(tmp_path: Path):

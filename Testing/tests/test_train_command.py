@@ -12,6 +12,7 @@ import pytest
 
 from TransformerSegLib import cli
 from TransformerSegLib.bundles.catalogue import find_bundle
+from TransformerSegLib.bundles.plan import Activation, OutputPlan
 from TransformerSegLib.bundles.reading import read_bundle
 from TransformerSegLib.errors import TrainingDataRejected
 from TransformerSegLib.inference.reading import read_volume
@@ -112,6 +113,30 @@ def test_the_embedded_model_is_trained_further_by_its_own_recipe():
     assert bundle.card.training_data in made.card.training_data
 
 
+def test_a_model_that_is_trained_further_on_larger_images_sees_all_of_them(tmp_path: Path):
+    """Of an imported model nothing tells how large the images were that it was trained on."""
+    bundle = read_bundle(write_bundle(tmp_path / "model"))
+    image = nibabel.Nifti1Image(np.zeros((30, 80, 130), np.uint8), np.eye(4))
+    for folder in ("images", "labels"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        nibabel.save(image, tmp_path / "data" / folder / "one.nii.gz")
+    recipe = for_model("further", bundle, read_data(tmp_path / "data", validation=0), NONE).recipe
+    reached = [2 * margin + side for margin, side in zip(recipe.margin_voxels, recipe.patch, strict=True)]
+    assert recipe.patch == (32, 32, 32)
+    assert reached == [32 + 12, 80 + 12, 130 + 12]
+
+
+def test_classes_that_overlap_are_taken_for_the_regions_of_brats_by_their_names_alone(tmp_path: Path):
+    sigmoid = OutputPlan(Activation.SIGMOID, threshold=0.5)
+    data = read_data(DATA, validation=0)
+    brats = read_bundle(write_bundle(tmp_path / "brats", output=sigmoid, classes=("TC", "Whole tumor", "ET")))
+    assert for_model("further", brats, data, NONE).recipe.overlapping
+    for name, classes in {"turned": ("Whole tumor", "TC", "ET"), "others": ("Liver", "Tumour", "Vessel")}.items():
+        bundle = read_bundle(write_bundle(tmp_path / name, output=sigmoid, classes=classes))
+        with pytest.raises(TrainingDataRejected, match="not the regions of BraTS in their order"):
+            for_model("further", bundle, data, NONE)
+
+
 def test_labels_with_a_gap_are_refused(tmp_path: Path):
     data = read_data(brats_folder(tmp_path), validation=0)
     with pytest.raises(TrainingDataRejected, match="hold the labels 1, 3"):
@@ -165,6 +190,16 @@ def test_a_definition_is_trained_with_another_number_of_epochs(tmp_path: Path, c
 def test_what_contradicts_itself_is_a_usage_error(arguments: tuple[str, ...], said: str, tmp_path: Path, capsys):
     assert run_cli("train", *arguments, "--data", DATA, "--output", tmp_path / "new") == 2
     assert said in " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("output", [".", "..", "there"])
+def test_an_output_that_is_there_is_refused_before_the_data_are_read(output: str, tmp_path: Path, monkeypatch, capsys):
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert run_cli("train", "--network", "unetr", "--data", tmp_path / "nothing", "--output", output) == 2
+    assert "a model is never overwritten" in capsys.readouterr().err
+    assert run_cli("pretrain", "--data", tmp_path / "nothing", "--output", output) == 2
+    assert "an encoder is saved as .safetensors" in capsys.readouterr().err
 
 
 def test_a_written_definition_is_read_alike(tmp_path: Path):

@@ -85,7 +85,7 @@ def test_a_finished_run_is_not_trained_again_not_even_where_its_data_were_moved(
 
 
 def test_a_run_with_another_recipe_is_not_continued(runs: Runs, tmp_path: Path):
-    with pytest.raises(TrainingDataRejected, match="another recipe"):
+    with pytest.raises(TrainingDataRejected, match=re.escape("another recipe (“seed” was 3)")):
         fine_tune(runs.recipe.model_copy(update={"seed": 4}), runs.data, runs.copy("killed", tmp_path))
 
 
@@ -254,6 +254,7 @@ SLICES = {"architecture": "TransUNet", "network": RECIPE_OF_SLICES, "patch": [2,
         ),
         ({"recipe": SLICES | {"deep_supervision": True}}, "asks for deep supervision, and its TransUNet has one head"),
         ({"recipe": SLICES | {"preparation": "brats"}}, "the preparation for BraTS cuts patches out of volumes"),
+        ({"recipe": SLICES | {"flip_axes": [0, 2]}}, "mirrors along axis 2, and TransUNet sees slices"),
         ({"recipe": {"labels": "brats"}}, "do not say that the regions of BraTS are trained"),
         ({"recipe": {"network": {"out_channels": 3}}}, "“in_channels” is missing"),
         ({"recipe": {"network": RECIPE["network"] | {"in_channels": 2}}}, "2"),
@@ -308,6 +309,7 @@ def test_a_model_is_never_overwritten(definition: Path, tmp_path: Path):
         ({"axcodes": "$exit()"}, "axcodes"),
         ({"spacing_mm": [1, 0, 1]}, "spacing_mm.1"),
         ({"learning_rate": float("inf")}, "learning_rate"),
+        ({"seed": -1}, "seed"),
     ],
 )
 def test_a_recipe_that_cannot_be_used_is_refused_by_field(definition: Path, change: dict, said: str):

@@ -7,6 +7,7 @@ import shutil
 from itertools import pairwise
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from TransformerSegLib.inference.reading import read_volume
 from TransformerSegLib.training.cases import Case
 from TransformerSegLib.training.data_list import read_data, read_data_list
 from TransformerSegLib.training.labels import read_label
+from TransformerSegLib.training.usual_case import CASES_LOOKED_AT, usual_case
 from TransformerSegLib.training.validation_split import split
 
 DATA = Path(__file__).parents[1] / "data" / "hippocampus" / "training"
@@ -221,3 +223,68 @@ def test_the_labels_of_a_volume_file_are_its_values():
 def test_a_case_without_labels_says_so_where_they_are_asked_for():
     with pytest.raises(TrainingDataRejected, match="has no labels"):
         read_label(Case((image(NAMES[0]),)), ())
+
+
+def test_a_list_saved_with_a_byte_order_mark_and_empty_fields_is_read(tmp_path: Path):
+    listed = {
+        "name": None,
+        "licence": None,
+        "training": [{"image": str(image(NAMES[0])), "label": str(label(NAMES[0]))}],
+    }
+    (tmp_path / "list.json").write_text(json.dumps(listed), encoding="utf-8-sig")
+    data = read_data(tmp_path / "list.json")
+    assert (data.name, data.licence, names(data.training)) == ("", "", [NAMES[0]])
+
+
+def test_two_readers_labels_of_one_image_are_cases_of_two_names_on_one_side(tmp_path: Path):
+    entries = [{"image": str(image(NAMES[0])), "label": str(label(name))} for name in NAMES[:2]]
+    entries += [{"image": str(image(NAMES[2])), "label": str(label(NAMES[2]))}]
+    (tmp_path / "list.json").write_text(json.dumps({"training": entries}), encoding="utf-8")
+    data = read_data(tmp_path / "list.json", validation=0.3)
+    assert len({case.name for case in data.cases}) == 3
+    assert len({case.name.removesuffix(" (2)") for case in data.training}) in (1, len(data.training))
+    assert not {case.image for case in data.training} & {case.image for case in data.validation}
+
+
+def test_volumes_without_labels_beside_them_are_left_out_and_named(tmp_path: Path):
+    files = {"a.nii.gz": image(NAMES[0]), "a_label.nii.gz": label(NAMES[0]), "b.nii.gz": image(NAMES[1])}
+    data = read_data(folder_of(tmp_path, files), validation=0)
+    assert (names(data.training), data.notes) == (["a"], ("1 file is left out, without a partner: b.nii.gz",))
+
+
+def test_classes_that_nothing_names_are_found_in_all_cases(tmp_path: Path):
+    """In the rare case, too, that is not among those that are looked at closely."""
+    cases = []
+    for number in range(2 * CASES_LOOKED_AT):
+        array = read_volume(label(NAMES[0])).array.copy()
+        if number != 1:
+            array[array == 2] = 1
+        path = tmp_path / f"{number}.nii.gz"
+        nibabel.save(nibabel.Nifti1Image(array, nibabel.load(label(NAMES[0])).affine), path)
+        cases.append(Case(image(NAMES[0]), path))
+    assert usual_case(cases, (), "RAS").labels == (1, 2)
+
+
+@pytest.mark.parametrize("ending", ["_label", "-seg", "_Segmentation"])
+def test_labels_in_a_folder_of_their_own_may_be_called_labels_too(tmp_path: Path, ending: str):
+    files = {f"images/{case}_000{n}.nii.gz": image(NAMES[0]) for case in "ab" for n in (0, 1)}
+    files |= {f"labels/{case}{ending}.nii.gz": label(NAMES[0]) for case in "ab"}
+    data = read_data(folder_of(tmp_path, files), validation=0)
+    assert [(case.name, case.label.name) for case in data.training] == [(c, f"{c}{ending}.nii.gz") for c in "ab"]
+    assert all(len(case.images) == 2 for case in data.training)
+    folder_of(tmp_path, {"labels/a.nii.gz": label(NAMES[1])})
+    with pytest.raises(TrainingDataRejected, match=f"“a{ending}.nii.gz” has no image"):
+        read_data(tmp_path)
+
+
+def test_labels_in_patients_folders_are_not_taken_for_images(tmp_path: Path):
+    """As BraTS has them: no image has the name that its labels begin with."""
+    files = {f"{case}/{case}-{kind}.nii.gz": image(NAMES[0]) for case in ("p1", "p2") for kind in ("t1n", "t2f")}
+    files |= {f"{case}/{case}-seg.nii.gz": label(NAMES[0]) for case in ("p1", "p2")} | {
+        "p3/seg.nii.gz": label(NAMES[0])
+    }
+    data = read_data(folder_of(tmp_path, files), validation=0, need_labels=False)
+    assert names(data.training) == ["p1-t1n", "p1-t2f", "p2-t1n", "p2-t2f"]
+    assert data.notes == (
+        "3 files are left out, labels by their names: p1/p1-seg.nii.gz, p2/p2-seg.nii.gz, p3/seg.nii.gz",
+    )

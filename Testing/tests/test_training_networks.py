@@ -9,13 +9,15 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from TransformerSegLib.bundles.card import Card
 from TransformerSegLib.bundles.reading import read_bundle
 from TransformerSegLib.inference.orientation import reorientation
 from TransformerSegLib.inference.reading import read_volume
 from TransformerSegLib.inference.segmenter import Segmenter
-from TransformerSegLib.networks.registry import configured
+from TransformerSegLib.networks.registry import build, configured
+from TransformerSegLib.training import kept_in_memory
 from TransformerSegLib.training.brats import REGIONS
 from TransformerSegLib.training.cases import Case, ClassName, DataList
 from TransformerSegLib.training.export import export_bundle, plan_of
@@ -146,6 +148,49 @@ def test_a_sample_has_the_size_that_the_network_takes(name: str, tmp_path: Path)
         assert each["image"].shape == (recipe.inputs, *size)
         assert each["label"].shape == (3 if recipe.overlapping else 1, *size)
         assert set(np.unique(each["label"])) <= {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("name", ["UNETR", "TransUNet"])
+def test_cases_that_do_not_fit_into_memory_are_read_anew_and_trained_on_alike(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    recipe = RECIPES[name]
+    cases = [case(tmp_path, number, recipe.inputs) for number in (1, 2, 3)]
+    found = {}
+    for free in (None, 1):  # bytes; a computer that does not tell, and one that is full
+        monkeypatch.setattr(kept_in_memory, "computer_memory", lambda free=free: (free, free))
+        patches, random_part = training_set(recipe, cases)
+        random_part.set_random_state(5)
+        volumes = validation_set(recipe, cases)
+        kept = 3 if free is None else 1
+        assert (patches.cache_num, volumes.cache_num) == (kept, kept)
+        found[free] = [samples[number] for samples in (patches, volumes) for number in range(3)]
+    for whole, short in zip(found[None], found[1], strict=True):
+        pairs = zip(whole, short, strict=True) if isinstance(whole, list) else [(whole, short)]
+        assert all(torch.equal(one[key], other[key]) for one, other in pairs for key in ("image", "label"))
+
+
+def test_labels_with_rounded_headers_are_resampled_as_their_image(tmp_path: Path):
+    fine = np.diag([1.0, 1.0, 1.002, 1.0])
+    nibabel.save(nibabel.Nifti1Image(np.ones((20, 20, 25), np.int16), np.eye(4)), tmp_path / "image.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(np.ones((20, 20, 25), np.uint8), fine), tmp_path / "label.nii.gz")
+    recipe = RECIPES["UNETR"].model_copy(update={"spacing_mm": (1.0, 1.0, 0.05)})
+    one = Case(tmp_path / "image.nii.gz", tmp_path / "label.nii.gz")
+    (prepared,) = validation_set(recipe, [one])
+    assert prepared["label"].shape == prepared["image"].shape
+
+
+def test_weights_that_half_precision_cannot_hold_are_kept_whole(tmp_path: Path):
+    recipe = RECIPES["TransUNet"]
+    network = build(recipe.architecture, recipe.network)
+    name = next(name for name in network.state_dict() if name.endswith("running_var"))
+    network.state_dict()[name].fill_(1e6)
+    export_bundle(tmp_path / "model", network, recipe, card(recipe))
+    segmenter = Segmenter(read_bundle(tmp_path / "model"), "cpu")
+    segmenter.segment([read_volume(path) for path in case(tmp_path, 1, recipe.inputs).images])
+    kept = load_file(tmp_path / "model" / "models" / "model.safetensors")
+    assert kept[name].eq(1e6).all()
+    assert {tensor.dtype for other, tensor in kept.items() if other != name} <= {torch.float16, torch.int64}
 
 
 def test_the_loss_of_slices_falls(tmp_path: Path):

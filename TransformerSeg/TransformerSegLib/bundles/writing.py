@@ -55,12 +55,11 @@ def refuse_overwriting(folder: Path) -> None:
 
 def write_weights(folder: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     """Write the weights of the bundle in ``folder``."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     path = folder / "models" / WEIGHTS_FILE
     path.parent.mkdir(exist_ok=True)
-    save_file(dict(tensors), path)
-    path.chmod(0o644)  # safetensors lets only its owner read what it writes
+    path.write_bytes(save(dict(tensors)))
 
 
 def write_card(folder: Path, card: Card, plan: Plan, origin: Sequence[str]) -> None:

@@ -26,7 +26,8 @@ def check_data(
         typer.Argument(
             metavar="DATA",
             help="A decathlon-style JSON list, a folder with imagesTr and labelsTr (Decathlon, nnU-Net) or with images "
-            "and labels, or a folder of volumes with what was corrected on them in Slicer (.seg.nrrd).",
+            "and labels, or a folder of volumes with their labels (NAME_label.nii.gz) or what was corrected on them in "
+            "Slicer (.seg.nrrd) beside them.",
         ),
     ],
     output: Annotated[
@@ -44,15 +45,14 @@ def check_data(
 
     Exit 0: it can be trained on; 2: it has faults.
     """
-    from TransformerSegLib.export.output import check_folder
+    from TransformerSegLib.export.output import make_folder
     from TransformerSegLib.training import data_check
     from TransformerSegLib.training.contact_sheet import write_contact_sheet
     from TransformerSegLib.training.data_list import read_data
     from TransformerSegLib.training.data_report import MARKDOWN_FILE, write_data_report
 
     read = read_data(data, validation=validation, seed=seed, need_labels=not unlabelled)
-    _make(output)
-    check_folder(output)
+    make_folder(output)
     with stoppable("no report was written"):
         with counted("Reading", "case") as on_case:
             check = data_check.check_data(read, None, on_case, need_labels=not unlabelled)
@@ -94,13 +94,17 @@ def counted(doing: str, part: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def _say(check: DataCheck) -> None:
+    from TransformerSegLib.training.cases import counted_cases
+
     training, validation = len(check.data.training), len(check.data.validation)
-    typer.echo(f"{check.data.name}: {training} cases for training, {validation} kept out of it")
+    typer.echo(f"{check.data.name}: {counted_cases(training)} for training, {validation} kept out of it")
     for line in (*check.data.notes, *check.remarks):
         typer.echo(f"  {line}")
-    for each in check.classes:
+    for each in check.classes[:LINES_SHOWN]:
         shown = sum(case.volumes_ml.get(each.label, 0.0) > 0 for case in check.cases)
-        typer.echo(f"  {each.label} {each.name}: in {shown} of {len(check.cases)} cases")
+        typer.echo(f"  {each.label} {each.name}: in {shown} of {counted_cases(len(check.cases))}")
+    if len(check.classes) > LINES_SHOWN:
+        typer.echo(f"  and {len(check.classes) - LINES_SHOWN} more classes, see the report")
     faults = [str(fault) for fault in check.faults]
     faults += [f"{case.case.name}: {fault}" for case in check.faulty for fault in case.faults]
     odd = [f"{case.case.name}: {'; '.join(case.remarks)}" for case in check.unusual]
@@ -113,14 +117,3 @@ def _say(check: DataCheck) -> None:
                 typer.echo(f"  and {len(lines) - LINES_SHOWN} more, see the report")
     if not faults:
         typer.echo("No faults.")
-
-
-def _make(folder: Path) -> None:
-    from TransformerSegLib.errors import OutputRejected
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputRejected(
-            f"The folder “{folder}” cannot be made", why=error.strerror or str(error), remedy="Name another folder"
-        ) from error

@@ -78,9 +78,11 @@ def pretrain(
     many quarter turns a sub-volume was turned, and recognise it among others.
     """
     from TransformerSegLib.training.input_order import in_card_order
+    from TransformerSegLib.training.pretrained_encoder import check_encoder_output
     from TransformerSegLib.training.pretraining_recipe import PretrainingRecipe
     from TransformerSegLib.training.pretraining_session import pretrain_encoder
 
+    check_encoder_output(output)
     plan, card = _described(model, definition)
     recipe = PretrainingRecipe.of_model(plan, _sides(patch) if patch else None, epochs=epochs, batch=batch, seed=seed)
     images = in_card_order(_images(data, definition), card)

@@ -95,12 +95,15 @@ def train(
     ] = None,
 ) -> None:
     """Train a model on labelled volumes and export it as a bundle with its card."""
+    from TransformerSegLib.bundles.writing import refuse_overwriting
+    from TransformerSegLib.inference.names import shown
     from TransformerSegLib.training.definition import Changes
     from TransformerSegLib.training.session import train_bundle
 
     _refuse_contradictions(definition, model, network, validation)
+    refuse_overwriting(output)
     changes = Changes(epochs, batch, seed)
-    name = output.resolve().name
+    name = shown(output.resolve())
     run = run or output.with_name(output.name + RUN_SUFFIX)
     with stoppable(f"the epochs that were finished, if any, are kept in “{run}”"):
         if definition is not None:

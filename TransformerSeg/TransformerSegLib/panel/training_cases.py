@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 
 from TransformerSegLib.errors import TrainingDataRejected, TransformerSegError
 from TransformerSegLib.panel.phrases import breakable, escaped, explained
-from TransformerSegLib.scene.corrected_cases import completed_cases, write_case
+from TransformerSegLib.scene.corrected_cases import completed_cases, write_cases
 
 if TYPE_CHECKING:
     from TransformerSegLib.training.data_list import DataList
@@ -84,8 +84,7 @@ class TrainingCases:
         if not path:
             return
         try:
-            for case in cases:
-                write_case(case, Path(path))
+            write_cases(cases, Path(path))
         except TransformerSegError as error:
             self._refuse(error)
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import slicer
 
-from TransformerSegLib.errors import GridMismatch, OutputRejected
+from TransformerSegLib.errors import GridMismatch, OutputRejected, TrainingDataRejected
 from TransformerSegLib.export.output import check_folder, written_atomically
 from TransformerSegLib.inference.quiet import run_quietly
 from TransformerSegLib.inference.volume import Volume
@@ -53,6 +54,27 @@ def is_completed(node: slicer.vtkMRMLSegmentationNode) -> bool:
     return bool(segments) and all(
         labelmap_of(segment) is not None and logic.GetSegmentStatus(segment) == logic.Completed for segment in segments
     )
+
+
+def write_cases(cases: Sequence[CorrectedCase], folder: Path) -> None:
+    """Write each of them (``write_case``).
+
+    Raises:
+        TrainingDataRejected: two are of the same volume, and one would take the other's place; nothing is written.
+        TransformerSegError: as ``write_case``.
+    """
+    first_of: dict[str, CorrectedCase] = {}
+    for case in cases:
+        first = first_of.setdefault(case.volume.GetID(), case)
+        if first is not case:
+            names = " and ".join(f"“{each.segmentation.GetName()}”" for each in (first, case))
+            raise TrainingDataRejected(
+                f"{names} are both of “{case.volume.GetName()}”, and completed",
+                why="nothing tells which of them is to be learned",
+                remedy="Take the status “completed” from the segments of one of them",
+            )
+    for case in cases:
+        write_case(case, folder)
 
 
 def write_case(case: CorrectedCase, folder: Path) -> Path:

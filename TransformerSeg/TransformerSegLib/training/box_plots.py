@@ -12,6 +12,7 @@ import numpy as np
 
 from TransformerSegLib.export.output import written_atomically
 from TransformerSegLib.training.confidence import LEVEL_IN_WORDS
+from TransformerSegLib.training.drawn_text import plain_text, shortened
 from TransformerSegLib.training.evaluation import Evaluation
 from TransformerSegLib.training.metrics import (
     DICE,
@@ -64,8 +65,8 @@ def draw_box_plots(path: Path, evaluation: Evaluation, colors: Sequence[Color], 
         title: of the model.
         measured_on: says on what.
     """
-    figure = _lay_out(evaluation, colors, title, measured_on)
-    with written_atomically(path) as temporary:
+    with plain_text(), written_atomically(path) as temporary:
+        figure = _lay_out(evaluation, colors, title, measured_on)
         figure.savefig(temporary, dpi=_DOTS_PER_INCH, facecolor="white")
 
 
@@ -110,6 +111,8 @@ def _draw_metric(axes: Axes, metric: Metric, evaluation: Evaluation, colors: Seq
     axes.set_xlabel(_DIRECTIONS[metric], fontsize=9, color=_QUIET)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.margins(x=0.08)
+    for row, name in enumerate(classes if len(classes) <= MANY_CLASSES else ()):
+        _name_worst(axes, metric, evaluation, name, row)
 
 
 def _draw_class(axes: Axes, metric: Metric, evaluation: Evaluation, name: str, row: int, color: Color) -> None:
@@ -133,11 +136,18 @@ def _draw_class(axes: Axes, metric: Metric, evaluation: Evaluation, name: str, r
     axes.scatter(values[~whole & defined], heights[~whole & defined], s=46, color=[color], marker="x", linewidths=1.8,
                  zorder=3)  # fmt: skip
     _draw_mean(axes, metric, evaluation, name, row)
-    worst = int(np.nanargmax([metric.distance(value) for value in values]))
-    if len(evaluation.classes) <= MANY_CLASSES and values[worst] != metric.best:
-        side = _side(values[defined], values[worst])
-        case = list(evaluation.cases)[worst]
-        axes.annotate(case, (values[worst], row + 0.3), ha=side, va="top", fontsize=7.5, color=_QUIET, zorder=5)
+
+
+def _name_worst(axes: Axes, metric: Metric, evaluation: Evaluation, name: str, row: int) -> None:
+    """The worst case's name, below its point; on the side where the panel has room, once its limits are set."""
+    values = evaluation.values(metric, name)
+    finite = [place for place, value in enumerate(values) if math.isfinite(value)]
+    worst = max(finite, key=lambda place: metric.distance(values[place]), default=None)
+    if worst is None or values[worst] == metric.best:
+        return
+    side = "left" if values[worst] < sum(axes.get_xlim()) / 2 else "right"
+    case = shortened(list(evaluation.cases)[worst], _NAME_CHARACTERS)
+    axes.annotate(case, (values[worst], row + 0.3), ha=side, va="top", fontsize=7.5, color=_QUIET, zorder=5)
 
 
 def _draw_mean(axes: Axes, metric: Metric, evaluation: Evaluation, name: str, row: int) -> None:
@@ -170,12 +180,6 @@ def _explain(axes: Axes) -> None:
         Line2D([], [], color=_QUIET, linewidth=1, linestyle=(0, (4, 3)), label="perfect"),
     ]
     axes.legend(handles=handles, loc="upper left", frameon=False, fontsize=9.5, labelcolor=_INK, labelspacing=0.9)
-
-
-def _side(values: np.ndarray, value: float) -> str:
-    """On which side of its point a name has room."""
-    middle = (values.min() + values.max()) / 2
-    return "left" if value < middle else "right" if value > middle else "center"
 
 
 def _darker(color: Color) -> Color:

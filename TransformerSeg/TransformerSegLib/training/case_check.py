@@ -13,11 +13,11 @@ from TransformerSegLib.inference.checks import check_affine, check_volume
 from TransformerSegLib.inference.grids import on_same_grid
 from TransformerSegLib.inference.hounsfield import looks_like_ct
 from TransformerSegLib.inference.orientation import reorientation
-from TransformerSegLib.inference.reading import read_volume
 from TransformerSegLib.inference.volume import Volume
 from TransformerSegLib.training.brats import enhancing_label, regions
 from TransformerSegLib.training.case_slices import SliceView, grey_range, slice_views
 from TransformerSegLib.training.cases import Case
+from TransformerSegLib.training.image_file import read_image
 from TransformerSegLib.training.labels import (
     Classes,
     StoredLabels,
@@ -88,11 +88,11 @@ def check_case(
     Args:
         case: any.
         classes: labels must be among theirs; None where nothing tells the classes: any whole number is a label.
-        need_labels: whether a case without labels is at fault.
+        need_labels: False for pretraining: labels are not looked at, be they there or not.
         overlapping: whether the classes are ``brats.REGIONS``, of which label files hold the parts.
     """
     faults: list[Fault] = []
-    images = [image for path in case.images if (image := _tried(lambda path=path: read_volume(path), faults))]
+    images = [image for path in case.images if (image := _tried(lambda path=path: read_image(path), faults))]
     drawable = len(images) == len(case.images)
     for image in images:
         _tried(lambda image=image: check_volume(image), faults)
@@ -100,7 +100,7 @@ def check_case(
     for other in images[1:]:
         _tried(lambda other=other: _refuse_another_grid(case, images[0], other), faults)
     stored = labels = None
-    if case.label or need_labels:
+    if need_labels:
         stored = _tried(lambda: read_stored_labels(case, classes or (), overlapping=overlapping), faults)
     if stored is not None:
         _tried(lambda: refuse_unknown_segments(case, stored), faults)

@@ -38,13 +38,11 @@ class Case:
         images: one file for each input of the model, in the model's order. One path alone is taken as one image.
         label: of the labels, which lie on the first image's grid; None where there are none.
         name: for people; where none is given what the images' names have in common.
-        reviewed: whether a person looked at the labels.
     """
 
     images: tuple[Path, ...]
     label: Path | None = None
     name: str = ""
-    reviewed: bool = True
 
     def __post_init__(self) -> None:
         if isinstance(self.images, Path):
@@ -85,13 +83,22 @@ class DataList:
         return self.training + self.validation
 
 
+def counted_cases(number: int) -> str:
+    """ "1 case", "3 cases"."""
+    return f"{number} case{'s' * (number != 1)}"
+
+
 def named_apart(cases: Sequence[Case], root: Path) -> tuple[Case, ...]:
-    """The same cases; where some have one name, their folders within ``root`` are put before it."""
+    """The same cases; where some have one name, their folders within ``root`` are put before it, and where that does
+    not tell them apart, since they are of one image, they are numbered."""
     seen = Counter(case.name for case in cases)
-    return tuple(
-        case if seen[case.name] == 1 else replace(case, name=clean_name(_within(case.image, root).as_posix()))
-        for case in cases
-    )
+    names = [case.name if seen[case.name] == 1 else clean_name(_within(case.image, root).as_posix()) for case in cases]
+    told: Counter[str] = Counter()
+    apart = []
+    for case, name in zip(cases, names, strict=True):
+        told[name] += 1
+        apart.append(replace(case, name=name if told[name] == 1 else f"{name} ({told[name]})"))
+    return tuple(apart)
 
 
 def _within(path: Path, root: Path) -> Path:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import textwrap
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +17,13 @@ import numpy as np
 from TransformerSegLib.export.output import written_atomically
 from TransformerSegLib.training.case_check import CheckedCase
 from TransformerSegLib.training.case_slices import SliceView
-from TransformerSegLib.training.cases import ClassName
+from TransformerSegLib.training.cases import ClassName, counted_cases
 from TransformerSegLib.training.data_check import DataCheck
+from TransformerSegLib.training.drawn_text import plain_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PAGE_INCHES = 16.0
 DOTS_PER_INCH = 110
@@ -92,26 +93,29 @@ def write_contact_sheet(
     pages = math.ceil(len(cases) / layout.cases_a_page)
     digits = len(str(pages))
     written = []
-    for page in range(pages):
-        shown = cases[page * layout.cases_a_page : (page + 1) * layout.cases_a_page]
-        paper = _paper(layout.width, HEADER_INCHES + math.ceil(len(shown) / layout.columns) * layout.row)
-        _draw_header(paper, check, page + 1, pages)
-        for place, case in enumerate(shown):
-            row, column = divmod(place, layout.columns)
-            left = MARGIN_INCHES + column * (layout.slices * layout.box + MARGIN_INCHES)
-            _draw_case(paper, case, check, layout, left, HEADER_INCHES + row * layout.row)
-        path = folder / f"contact_sheet_{page + 1:0{digits}d}.png"
-        with written_atomically(path) as temporary, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Glyph")  # a name in letters that the font lacks
-            paper.figure.savefig(temporary, dpi=DOTS_PER_INCH)
+    for page in range(1, pages + 1):
+        shown = cases[(page - 1) * layout.cases_a_page : page * layout.cases_a_page]
+        path = folder / f"contact_sheet_{page:0{digits}d}.png"
+        with plain_text(), written_atomically(path) as temporary:
+            _page(shown, check, layout, page, pages).savefig(temporary, dpi=DOTS_PER_INCH)
         written.append(path)
-        on_page(page + 1, pages)
+        on_page(page, pages)
     return written
 
 
 def worst_first(cases: Sequence[CheckedCase]) -> list[CheckedCase]:
     """Faulty cases, then unusual ones, then the others; each in the order given."""
     return sorted(cases, key=lambda case: 0 if case.faults else 1 if case.remarks else 2)
+
+
+def _page(shown: Sequence[CheckedCase], check: DataCheck, layout: _Layout, page: int, pages: int) -> Figure:
+    paper = _paper(layout.width, HEADER_INCHES + math.ceil(len(shown) / layout.columns) * layout.row)
+    _draw_header(paper, check, page, pages)
+    for place, case in enumerate(shown):
+        row, column = divmod(place, layout.columns)
+        left = MARGIN_INCHES + column * (layout.slices * layout.box + MARGIN_INCHES)
+        _draw_case(paper, case, check, layout, left, HEADER_INCHES + row * layout.row)
+    return paper.figure
 
 
 def _paper(width: float, height: float) -> Axes:
@@ -126,12 +130,9 @@ def _paper(width: float, height: float) -> Axes:
 
 def _draw_header(paper: Axes, check: DataCheck, page: int, pages: int) -> None:
     width = paper.get_xlim()[1]
-    total, faulty, odd = len(check.cases), len(check.faulty), len(check.unusual)
-    counted = f"{total} case{'s' * (total != 1)}, {faulty} faulty, {odd} unusual"
+    counted = f"{counted_cases(len(check.cases))}, {len(check.faulty)} faulty, {len(check.unusual)} unusual"
     title = f"{check.data.name}: {counted}" + (f" – page {page} of {pages}" if pages > 1 else "")
-    paper.text(
-        MARGIN_INCHES, MARGIN_INCHES, _fitting(title, width * 0.75), size=14, weight="bold", va="top", parse_math=False
-    )
+    paper.text(MARGIN_INCHES, MARGIN_INCHES, _fitting(title, width * 0.75), size=14, weight="bold", va="top")
     at = MARGIN_INCHES
     for each in check.classes[:CLASSES_NAMED]:
         name = each.name if len(each.name) <= 24 else f"{each.name[:23]}…"
@@ -139,7 +140,7 @@ def _draw_header(paper: Axes, check: DataCheck, page: int, pages: int) -> None:
         if at + step > width:
             break
         paper.text(at, 0.55, "■", color=each.color, size=13, va="center")
-        paper.text(at + 0.17, 0.55, name, size=10, va="center", parse_math=False)
+        paper.text(at + 0.17, 0.55, name, size=10, va="center")
         at += step
 
 
@@ -149,7 +150,7 @@ def _draw_case(paper: Axes, checked: CheckedCase, check: DataCheck, layout: _Lay
     width = layout.slices * layout.box
     name = f"{checked.case.name} (kept out)" if checked.case in check.data.validation else checked.case.name
     lines = _fitting(told, width, lines=2)
-    style = {"color": color, "va": "bottom", "parse_math": False}
+    style = {"color": color, "va": "bottom"}
     bottom = top + TITLE_INCHES - 0.04
     paper.text(left, bottom, lines, size=8.5, linespacing=1.15, **style)
     bottom -= 0.18 + 0.15 * lines.count("\n")

@@ -48,7 +48,7 @@ def read_corrected(folder: Path) -> DataList:
         if undone:
             waiting.append(f"“{file.name}” ({', '.join(undone[:NAMES_LISTED])} not completed)")
             continue
-        cases.append(Case(images, file, _case_name(file, images), reviewed=True))
+        cases.append(Case(images, file, _case_name(file, images)))
         for segment in segments:
             classes.setdefault(segment.name, segment)
     if faults:

@@ -6,8 +6,13 @@ import importlib.util
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from TransformerSegLib.export.output import written_atomically
+from TransformerSegLib.training.drawn_text import plain_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SECONDS_BETWEEN = 10.0
 """Two drawings of a run's curve, at least: drawing takes a part of a second, which small runs have an epoch in."""
@@ -47,6 +52,11 @@ def draw_curve(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
     Raises:
         OutputRejected: the picture cannot be written.
     """
+    with plain_text(), written_atomically(path) as temporary:
+        _figure(rows).savefig(temporary, dpi=DOTS_PER_INCH)
+
+
+def _figure(rows: Sequence[Mapping[str, float]]) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=SIZE_INCHES, layout="constrained")
@@ -71,8 +81,7 @@ def draw_curve(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
         _line(scores, rows, "mean_dice", "mean Dice", color="black", linewidth=2, marker="o", markersize=3)
         handles += scores.lines
     losses.legend(handles=handles, loc="best", fontsize="small", framealpha=0.8)
-    with written_atomically(path) as temporary:
-        figure.savefig(temporary, dpi=DOTS_PER_INCH)
+    return figure
 
 
 def _line(axes, rows: Sequence[Mapping[str, float]], column: str, label: str, **style) -> None:

@@ -11,10 +11,11 @@ from TransformerSegLib.errors import TrainingDataRejected
 from TransformerSegLib.training.brats import REGIONS
 from TransformerSegLib.training.case_check import CheckedCase, Fault, check_case
 from TransformerSegLib.training.cases import ClassName, DataList
-from TransformerSegLib.training.labels import Classes
+from TransformerSegLib.training.labels import Classes, refuse_other_numbers
 from TransformerSegLib.training.unusual import unusual
 
 FAULTS_TOLD = 50
+NUMBERS_TOLD = 8
 
 OnCase = Callable[[int, int], None]
 """Called with how many cases have been read, and of how many."""
@@ -89,6 +90,10 @@ def check_data(
         on_case(len(cases), len(data.cases))
     known = named or _found(cases)
     faults, remarks = _on_classes(cases, known) if need_labels else ([], [])
+    if need_labels and classes is None:
+        remarks += _on_gaps(known)
+    elif need_labels and not overlapping:
+        faults += _on_numbers(data, known)
     of_set, of_cases = unusual(cases, known)
     doubled_faults, doubled_remarks = _doubled(data, cases)
     numbers_faults = _numbers_of_images(cases)
@@ -107,6 +112,25 @@ def _found(cases: Sequence[CheckedCase]) -> tuple[ClassName, ...]:
     """Classes named by their numbers, where there are no other names."""
     numbers = sorted({label for case in cases for label in case.volumes_ml})
     return tuple(ClassName(number, f"label {number}", color(place)) for place, number in enumerate(numbers))
+
+
+def _on_numbers(data: DataList, classes: Classes) -> list[Fault]:
+    try:
+        refuse_other_numbers(data, classes)
+    except TrainingDataRejected as error:
+        return [Fault.of(error)]
+    return []
+
+
+def _on_gaps(classes: Sequence[ClassName]) -> list[str]:
+    numbers = sorted(each.label for each in classes)
+    if numbers == list(range(1, len(numbers) + 1)):
+        return []
+    told = ", ".join(map(str, numbers[:NUMBERS_TOLD])) + (", …" if len(numbers) > NUMBERS_TOLD else "")
+    return [
+        f"The labels are {told}: a new network is trained on 1, 2, … without a gap, others with a model of these "
+        "labels, or of BraTS, alone"
+    ]
 
 
 def _on_classes(cases: Sequence[CheckedCase], classes: Sequence[ClassName]) -> tuple[list[Fault], list[str]]:

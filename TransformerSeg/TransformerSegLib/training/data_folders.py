@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from TransformerSegLib.errors import TrainingDataRejected
@@ -18,9 +19,11 @@ DATASET = "dataset.json"
 PAIRS = (("imagesTr", "labelsTr"), ("images", "labels"))
 """Folders of images and of labels, as they are called beside each other."""
 
-LABEL_ENDINGS = ("_label", "_labels", "_seg", "_mask", "-label", "-labels", "-seg", "-mask")
-"""What labels that lie beside their image are called, after the image's name."""
+LABEL_WORDS = ("label", "labels", "seg", "segmentation", "mask")
+LABEL_ENDINGS = tuple(f"{separator}{word}" for word in LABEL_WORDS for separator in "_-")
+"""What labels are called, after the image's name."""
 
+NAMES_LISTED = 5
 VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, *NRRD_SUFFIXES, *METAIMAGE_SUFFIXES)
 
 _CHANNEL = re.compile(r"_(\d{4})$")
@@ -37,14 +40,15 @@ def pair_of_folders(folder: Path) -> tuple[Path, Path] | None:
 
 
 def cases_of_pair(images: Path, labels: Path, need_labels: bool) -> tuple[Case, ...]:
-    """Images and labels of the same name; several images of one name but for nnU-Net's number at its end are the
-    inputs of one case.
+    """Images and labels of the same name, after which labels may have one of ``LABEL_ENDINGS``; several images of one
+    name but for nnU-Net's number at its end are the inputs of one case.
 
     Raises:
         TrainingDataRejected: an image has no labels, where they are needed, or labels have no image; all are named.
     """
-    label_of = {_name_of_labels(path): path for path in volume_files(labels)}
-    inputs_of = _inputs(volume_files(images), label_of)
+    files = volume_files(images)
+    label_of = _labels_by_case(volume_files(labels), {name_of(path) for path in files})
+    inputs_of = _inputs(files, label_of)
     without = [name for name in inputs_of if name not in label_of] if need_labels else []
     alone = [path.name for name, path in label_of.items() if name not in inputs_of]
     faults = [f"“{name}” has no labels in “{labels.name}”" for name in without]
@@ -59,27 +63,36 @@ def cases_of_pair(images: Path, labels: Path, need_labels: bool) -> tuple[Case, 
     return tuple(Case(paths, label_of.get(name), name) for name, paths in inputs_of.items())
 
 
-def side_by_side(folder: Path) -> tuple[Case, ...]:
-    """Images of a folder whose labels lie beside them, as ``NAME.nii.gz`` and ``NAME_label.nii.gz``; others, which have
-    none, are left out.
+def side_by_side(folder: Path) -> DataList | None:
+    """Images of a folder whose labels lie beside them, as ``NAME.nii.gz`` and ``NAME_label.nii.gz``; its notes name the
+    others, which are left out. None where there is no such case.
     """
     files = {name_of(path): path for path in volume_files(folder) if not _is_segments(path)}
-    return tuple(Case((files[image],), label) for name, label in files.items() if (image := _labelled(name)) in files)
+    label_of = {image: label for name, label in files.items() if (image := _labelled(name)) in files}
+    if not label_of:
+        return None
+    data = described(folder, [Case((files[image],), label) for image, label in label_of.items()])
+    alone = [path.name for name, path in files.items() if name not in label_of and path not in label_of.values()]
+    return replace(data, notes=_left_out(alone, "without a partner"))
 
 
-def images_alone(folder: Path) -> tuple[Case, ...]:
-    """Every volume in a folder, at any depth, as a case without labels; labels that lie beside their image are none.
+def images_alone(folder: Path) -> DataList:
+    """Every volume in a folder, at any depth, as a case without labels; files that are labels by their names
+    (``LABEL_WORDS``) are left out, and the notes name them.
 
     Where there is a folder ``imagesTr`` or ``images``, the volumes in it alone. Only where nnU-Net's ``dataset.json``
     names channels are numbers at the end of names taken for theirs: elsewhere they number the cases.
     """
     inner = next((folder / images for images, _ in PAIRS if (folder / images).is_dir()), folder)
     found = [path for path in volume_files(inner, everywhere=True) if not _is_segments(path)]
-    names = {(path.parent, name_of(path)) for path in found}
-    files = [path for path in found if (path.parent, _labelled(name_of(path))) not in names]
+    labels = [path for path in found if _labelled(name_of(path)) is not None]
+    files = [path for path in found if path not in labels]
     if "channel_names" in _description(folder / DATASET):
-        return named_apart([Case(paths) for paths in _inputs(files, {}).values()], inner)
-    return named_apart([Case((path,)) for path in files], inner)
+        cases = [Case(paths) for paths in _inputs(files, {}).values()]
+    else:
+        cases = [Case((path,)) for path in files]
+    told = [path.relative_to(inner).as_posix() for path in labels]
+    return replace(described(folder, named_apart(cases, inner)), notes=_left_out(told, "labels by their names"))
 
 
 def described(folder: Path, cases: Sequence[Case]) -> DataList:
@@ -95,8 +108,8 @@ def described(folder: Path, cases: Sequence[Case]) -> DataList:
             remedy="Name the folder that the volumes lie in",
         )
     content = _description(folder / DATASET)
-    name = clean_name(str(content.get("name", ""))) or folder.resolve().name
-    licence = clean_name(str(content.get("licence", content.get("license", ""))))
+    name = clean_name(str(content.get("name") or "")) or folder.resolve().name
+    licence = clean_name(str(content.get("licence") or content.get("license") or ""))
     classes: tuple[ClassName, ...] = named_classes(folder / DATASET) if content else ()
     return DataList(tuple(cases), (), name, licence, folder, classes)
 
@@ -122,6 +135,14 @@ def volume_files(folder: Path, everywhere: bool = False) -> list[Path]:
     ]
 
 
+def _left_out(names: Sequence[str], why: str) -> tuple[str, ...]:
+    if not names:
+        return ()
+    more = f" and {len(names) - NAMES_LISTED} more" if len(names) > NAMES_LISTED else ""
+    are = "file is" if len(names) == 1 else "files are"
+    return (f"{len(names)} {are} left out, {why}: {', '.join(names[:NAMES_LISTED])}{more}",)
+
+
 def _inputs(files: Iterable[Path], label_of: dict[str, Path]) -> dict[str, tuple[Path, ...]]:
     """Name of a case → its images, in the order of nnU-Net's numbers.
 
@@ -136,12 +157,26 @@ def _inputs(files: Iterable[Path], label_of: dict[str, Path]) -> dict[str, tuple
     return inputs
 
 
+def _labels_by_case(files: Iterable[Path], images: set[str]) -> dict[str, Path]:
+    """Name of a case → its labels."""
+    cases = images | {_CHANNEL.sub("", name) for name in images}
+    named = {_name_of_labels(path): path for path in files}
+    label_of = {name: path for name, path in named.items() if name in cases}
+    for name, path in named.items():
+        image = _labelled(name)
+        label_of.setdefault(image if image in cases and image not in label_of else name, path)
+    return label_of
+
+
 def _name_of_labels(path: Path) -> str:
     return clean_name(path.name[: -len(SEGMENTS_SUFFIX)]) if _is_segments(path) else name_of(path)
 
 
 def _labelled(name: str) -> str | None:
-    """The name of the image that labels of this name belong to; None where it is no name of labels."""
+    """The name of the image that labels of this name belong to, empty where it does not say; None where it is no name
+    of labels."""
+    if name.lower() in LABEL_WORDS:
+        return ""
     ending = next((each for each in LABEL_ENDINGS if name.lower().endswith(each)), None)
     return name[: -len(ending)] if ending else None
 

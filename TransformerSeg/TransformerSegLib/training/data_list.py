@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from TransformerSegLib.errors import TrainingDataRejected
-from TransformerSegLib.training.cases import Case, DataList, named_apart
+from TransformerSegLib.training.cases import Case, DataList, counted_cases, named_apart
 from TransformerSegLib.training.corrected import classes_of_segments, read_corrected, segment_files
 from TransformerSegLib.training.data_folders import (
     cases_of_pair,
@@ -46,26 +46,46 @@ def read_data(path: Path, *, validation: float = 0.2, seed: int = 0, need_labels
         raise TrainingDataRejected(
             f"“{path}” does not exist", why="there is nothing to read", remedy="Check how the path is spelt"
         )
-    files = [case.label for case in data.cases if case.label and case.label.name.lower().endswith(SUFFIX)]
-    if files and not data.classes:
-        data = replace(data, classes=classes_of_segments(files))
+    data = _with_classes(data)
     if data.validation or not validation:
         return data
     training, kept_out = split(data.training, validation, seed)
     names = f"{kept_out[0].name} … {kept_out[-1].name}" if len(kept_out) > 1 else "".join(c.name for c in kept_out)
-    note = f"{len(kept_out)} of {len(data.training)} cases are kept out of training, in blocks of neighbours: {names}"
+    are = "is" if len(kept_out) == 1 else "are"
+    note = f"{len(kept_out)} of {counted_cases(len(data.training))} {are} kept out of training, in blocks of "
+    note += f"neighbours: {names}"
     return replace(data, training=training, validation=kept_out, notes=(*data.notes, *([note] if kept_out else [])))
+
+
+def _with_classes(data: DataList) -> DataList:
+    """Where nothing else names the classes, those that segments name.
+
+    Raises:
+        TrainingDataRejected: a file is damaged, or others hold numbers, and nothing tells which names those have.
+    """
+    labels = [case.label for case in data.cases if case.label]
+    files = [label for label in labels if label.name.lower().endswith(SUFFIX)]
+    if data.classes or not files:
+        return data
+    if len(files) < len(labels):
+        numbered = next(label for label in labels if label not in files)
+        raise TrainingDataRejected(
+            f"“{files[0].name}” holds segments with names, and “{numbered.name}” numbers",
+            why="nothing tells which number is which segment",
+            remedy="Name the classes in a JSON list, under “labels”, or save all labels as .seg.nrrd",
+        )
+    return replace(data, classes=classes_of_segments(files))
 
 
 def _read_folder(folder: Path, need_labels: bool) -> DataList:
     if pair := pair_of_folders(folder):
         return described(folder, cases_of_pair(*pair, need_labels))
     if not need_labels:
-        return described(folder, images_alone(folder))
+        return images_alone(folder)
     if segment_files(folder):
         return read_corrected(folder)
-    if cases := side_by_side(folder):
-        return described(folder, cases)
+    if data := side_by_side(folder):
+        return data
     raise TrainingDataRejected(
         f"“{folder}” holds no labelled cases",
         why="they are expected in folders “imagesTr” and “labelsTr” or “images” and “labels”, or as volumes with "
@@ -87,7 +107,7 @@ def read_data_list(path: Path, root: Path | None = None, *, need_labels: bool = 
         TrainingDataRejected: the list is unreadable or incomplete, a file is missing, or a case stands on both sides.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
         root = path.parent if root is None else root
         sides = {side: _cases(content.get(side, []), root, need_labels) for side in ("training", "validation")}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -100,7 +120,7 @@ def read_data_list(path: Path, root: Path | None = None, *, need_labels: bool = 
         raise TrainingDataRejected(
             f"The data list “{path.name}” has no training case",
             why="its list “training” is missing or empty",
-            remedy="Add cases to the list “training”",
+            remedy="Add cases to it, or name the folder that the images lie in",
         )
     refuse_missing(path.name, (*sides["training"], *sides["validation"]))
     refuse_cases_on_both_sides(sides["training"], sides["validation"])
@@ -155,4 +175,4 @@ def _case(entry: str | Mapping, root: Path, need_labels: bool) -> Case:
 
 
 def _text(content: Mapping, *fields: str) -> str:
-    return next((str(content[field]) for field in fields if field in content), "")
+    return next((str(content[field]) for field in fields if content.get(field) is not None), "")

@@ -7,7 +7,8 @@ import statistics
 from pathlib import Path
 
 from TransformerSegLib.export.output import written_atomically
-from TransformerSegLib.training.case_check import CheckedCase, Fault
+from TransformerSegLib.training.case_check import CheckedCase
+from TransformerSegLib.training.cases import counted_cases
 from TransformerSegLib.training.contact_sheet import worst_first
 from TransformerSegLib.training.data_check import DataCheck
 
@@ -71,11 +72,11 @@ def _document(check: DataCheck, pictures: list[Path]) -> list[str]:
     lines = [f"# {_cell(data.name)}", "", _verdict(check), ""]
     if data.licence:
         lines += [f"Licence: {_cell(data.licence)}", ""]
-    told = [*(_fault(fault) for fault in check.faults), *check.remarks, *data.notes]
+    told = [*map(str, check.faults), *check.remarks, *data.notes]
     lines += [*(f"- {_cell(line)}" for line in told), ""] if told else []
     if check.faulty:
         lines += ["## Faults", ""]
-        lines += [f"- **{_cell(case.case.name)}**: {_cell(_fault(f))}" for case in check.faulty for f in case.faults]
+        lines += [f"- **{_cell(case.case.name)}**: {_cell(str(f))}" for case in check.faulty for f in case.faults]
         lines += [""]
     if check.unusual:
         lines += ["## Unusual", ""]
@@ -86,10 +87,11 @@ def _document(check: DataCheck, pictures: list[Path]) -> list[str]:
 
 def _verdict(check: DataCheck) -> str:
     faults = len(check.faults) + sum(len(case.faults) for case in check.faulty)
-    counted = f"{len(check.data.training)} cases for training, {len(check.data.validation)} kept out of it. "
+    counted = f"{counted_cases(len(check.data.training))} for training, {len(check.data.validation)} kept out of it. "
     if faults:
-        return counted + f"**{faults} fault{'s' * (faults > 1)}, {len(check.faulty)} cases cannot be trained on.**"
-    odd = f"; {len(check.unusual)} are unusual, look at them" if check.unusual else ""
+        unfit = counted_cases(len(check.faulty))
+        return counted + f"**{faults} fault{'s' * (faults > 1)}, {unfit} cannot be trained on.**"
+    odd = f"; unusual, and worth a look: {counted_cases(len(check.unusual))}" if check.unusual else ""
     return counted + f"**No faults**{odd}."
 
 
@@ -135,10 +137,6 @@ def _side(checked: CheckedCase, check: DataCheck) -> str:
 
 def _within(path: Path, check: DataCheck) -> str:
     return (path.relative_to(check.data.root) if path.is_relative_to(check.data.root) else path).as_posix()
-
-
-def _fault(fault: Fault) -> str:
-    return str(fault)
 
 
 def _cell(text: str) -> str:

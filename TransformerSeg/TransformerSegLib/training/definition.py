@@ -16,10 +16,15 @@ from TransformerSegLib.training.export import DEFINITION_FILES
 from TransformerSegLib.training.model_recipe import recipe_of
 from TransformerSegLib.training.network_choice import NetworkChoice, Preparation
 from TransformerSegLib.training.new_card import card_of_data, card_of_model
-from TransformerSegLib.training.new_recipe import new_recipe, orientation_for, with_fitting_warmup
+from TransformerSegLib.training.new_recipe import (
+    new_recipe,
+    orientation_for,
+    with_fitting_margin,
+    with_fitting_warmup,
+)
 from TransformerSegLib.training.pretrained_encoder import encoder_network
 from TransformerSegLib.training.recipe import Recipe
-from TransformerSegLib.training.usual_case import usual_case
+from TransformerSegLib.training.usual_case import usual_case, usual_size
 
 
 @dataclass(frozen=True)
@@ -86,9 +91,11 @@ def for_model(name: str, bundle: Bundle, data: DataList, changes: Changes) -> De
 
     Raises:
         TrainingDataRejected: as ``recipe_of``.
+        InputRejected: a volume cannot be read.
     """
     cases = len(data.training)
     recipe = with_fitting_warmup(recipe_of(bundle), cases)
+    recipe = with_fitting_margin(recipe, usual_size(data.training, recipe.axcodes, recipe.spacing_mm))
     if recipe.batch > cases:
         recipe = recipe.model_copy(update={"batch": cases})
     recipe = changes.of(recipe, cases)

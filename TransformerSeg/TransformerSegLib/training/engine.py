@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from TransformerSegLib.errors import TrainingDataRejected
+from TransformerSegLib.errors import OutOfMemory, TrainingDataRejected
 from TransformerSegLib.export.output import written_atomically
+from TransformerSegLib.inference.placement import is_out_of_memory
 from TransformerSegLib.training.processes import in_step, is_first, number_of_processes
 from TransformerSegLib.training.progress_file import ProgressFile
-from TransformerSegLib.training.randomness import RandomPart, loader_of, seed_every_epoch
+from TransformerSegLib.training.randomness import RandomPart, loader_of, repeatable, seed_every_epoch
 from TransformerSegLib.training.reports import UNWATCHED, Measured, Watch
 from TransformerSegLib.training.run_folder import CHECKPOINT, DAMAGE, PROGRESS, damaged
 from TransformerSegLib.training.telling import Teller
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
     import torch
     from monai.engines import SupervisedTrainer
     from torch.utils.data import Dataset
+
+
+SCALER = "scaler"
+"""The part of the state that there is with half precision alone."""
 
 
 class Settings(Protocol):
@@ -61,7 +67,8 @@ def run_epochs(
     AdamW (Loshchilov and Hutter 2019) with a warm-up and a cosine to zero, gradients clipped by their norm, and an
     exponential moving average of the weights (Polyak and Juditsky 1992, as ignite's ``EMAHandler``). After every epoch
     the whole state is written to ``folder`` (atomically), with the files that ``run_folder`` names; a run that was
-    killed loses the epoch that it was in. On one machine the same settings give the same weights, interrupted or not.
+    killed loses the epoch that it was in. On one machine the same settings give the same weights, interrupted or not
+    (on a GPU as far as ``repeatable`` goes).
     Within ``processes.joined`` all processes train the same network.
 
     Args:
@@ -85,6 +92,7 @@ def run_epochs(
     Raises:
         TrainingDataRejected: the folder's state is damaged or that of another network, or there are too few cases.
         TrainingDiverged: the loss is no longer a number.
+        OutOfMemory: a step takes more than there is.
         OutputRejected: the folder cannot be written to.
     """
     from ignite.engine import Events
@@ -114,7 +122,7 @@ def run_epochs(
     seed_every_epoch(trainer, settings.seed, random_part)
     trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: schedule.step())
     parts = {"trainer": trainer, "network": network, "average": average, "optimizer": optimizer, "schedule": schedule}
-    _take_up_state(parts | _scaler(trainer), folder / CHECKPOINT)
+    _take_up_state(trainer, parts, folder / CHECKPOINT)
     with ExitStack() as open_files:
         if watch.progress is None:
             progress = open_files.enter_context(ProgressFile(folder / PROGRESS, write=is_first()))
@@ -131,10 +139,28 @@ def run_epochs(
         open_files.callback(teller.close)
         teller.attach()
         # After the teller: what it raises, as on Ctrl-C, leaves the epoch untold and unsaved alike.
-        _save_every_epoch(trainer, parts | _scaler(trainer), folder / CHECKPOINT)
+        _save_every_epoch(trainer, parts, folder / CHECKPOINT)
         if trainer.state.epoch < settings.epochs:
-            trainer.run()
+            with _memory_told(device), repeatable(device), warnings.catch_warnings():
+                # MONAI makes it by its old name.
+                warnings.filterwarnings("ignore", message="`torch.cuda.amp.GradScaler", category=FutureWarning)
+                trainer.run()
     return average.cpu().eval()
+
+
+@contextmanager
+def _memory_told(device: str) -> Iterator[None]:
+    """Say in words that memory ran out."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemory(
+            f"The memory of {device} does not suffice for this training",
+            why="a step, or the measuring of a validation case, takes more",
+            remedy="Lower “batch” (--batch) or “patch” in the recipe, and name another folder for the run",
+        ) from error
 
 
 def _refuse_too_few(steps: int, settings: Settings) -> None:
@@ -163,10 +189,6 @@ def mixed_precision(settings: Settings, device: str) -> dict[str, object]:
         "amp": True,
         "amp_kwargs": {"dtype": torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16},
     }
-
-
-def _scaler(trainer: SupervisedTrainer) -> dict[str, object]:
-    return {"scaler": trainer.scaler} if trainer.scaler is not None else {}
 
 
 def _memory_format(network: torch.nn.Module) -> torch.memory_format:
@@ -222,15 +244,24 @@ def _average_weights(trainer: SupervisedTrainer, network: torch.nn.Module, setti
     return handler.ema_model
 
 
-def _take_up_state(parts: dict, kept: Path) -> None:
+def _take_up_state(trainer: SupervisedTrainer, parts: dict, kept: Path) -> None:
     import torch
+    from ignite.engine import Events
     from ignite.handlers import Checkpoint
 
-    if kept.exists():
-        try:
-            Checkpoint.load_objects(parts, torch.load(kept, map_location="cpu", weights_only=True))
-        except DAMAGE as error:
-            raise damaged(kept, error) from error
+    if not kept.exists():
+        return
+    try:
+        state = torch.load(kept, map_location="cpu", weights_only=True)
+        Checkpoint.load_objects(parts, state)
+    except DAMAGE as error:
+        raise damaged(kept, error) from error
+
+    @trainer.on(Events.STARTED)
+    def take_up_scaler(engine) -> None:
+        # MONAI makes it when the run starts. There is no state of it where the run began in full precision.
+        if engine.scaler is not None:
+            engine.scaler.load_state_dict(state.get(SCALER) or engine.scaler.state_dict())
 
 
 def _save_every_epoch(trainer: SupervisedTrainer, parts: dict, kept: Path) -> None:
@@ -242,5 +273,9 @@ def _save_every_epoch(trainer: SupervisedTrainer, parts: dict, kept: Path) -> No
     @trainer.on(Events.EPOCH_COMPLETED)
     def save(engine) -> None:
         if is_first():
-            with written_atomically(kept) as temporary:
-                torch.save({name: part.state_dict() for name, part in parts.items()}, temporary)
+            saved = parts if engine.scaler is None else parts | {SCALER: engine.scaler}
+            with written_atomically(kept) as temporary, temporary.open("wb") as file:
+                try:
+                    torch.save({name: part.state_dict() for name, part in saved.items()}, file)
+                except RuntimeError as error:  # by which torch hides what the system said, as of a full disk
+                    raise error.__context__ or error from None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from TransformerSegLib.bundles.card import Card, Figure
 from TransformerSegLib.export.output import written_atomically
+from TransformerSegLib.training.cases import counted_cases
 from TransformerSegLib.training.confidence import FEW_CASES, METHOD, Estimate
 from TransformerSegLib.training.evaluation import Evaluation
 from TransformerSegLib.training.metrics import (
@@ -78,7 +79,7 @@ class Subject:
         margin = f", with {self.margin} voxels of repeated border on every side" if self.margin else ""
         seen = len(self.trained_on)
         known = f"; {'all' if seen == cases else seen} of them were trained on" if seen else ""
-        return f"{cases} case{'s' * (cases != 1)} of {self.data}{margin}{known}"
+        return f"{counted_cases(cases)} of {self.data}{margin}{known}"
 
 
 def write_summary(path: Path, evaluation: Evaluation, subject: Subject) -> None:
@@ -162,8 +163,10 @@ def findings(evaluation: Evaluation, subject: Subject) -> Iterator[str]:
     for name in defined:
         yield from _of_presence(evaluation, name)
         yield from _of_volume(evaluation, name)
-    if len(evaluation.cases) < FEW_CASES:
-        yield f"With {len(evaluation.cases)} cases the confidence intervals are narrower than they should be"
+    if len(evaluation.cases) == 1:
+        yield "Of one case alone there are no confidence intervals"
+    elif len(evaluation.cases) < FEW_CASES:
+        yield f"With {counted_cases(len(evaluation.cases))} the confidence intervals are narrower than they should be"
 
 
 def card_figures(evaluation: Evaluation) -> tuple[dict[str, float], dict[str, dict[str, Figure]]]:

@@ -25,8 +25,10 @@ from TransformerSegLib.training.cases import Case, DataList
 from TransformerSegLib.training.evaluation import Evaluation, MeasuredCase, evaluated, references
 from TransformerSegLib.training.evaluation_report import Subject, card_figures, write_page, write_summary
 from TransformerSegLib.training.input_order import in_card_order
+from TransformerSegLib.training.labels import refuse_other_numbers
 from TransformerSegLib.training.metrics import DICE, Presence
 from TransformerSegLib.training.needed_packages import DISTANCES, PICTURES, refuse_missing_packages
+from TransformerSegLib.training.references import regions_of
 from TransformerSegLib.training.table import rounded, told, write_results
 from TransformerSegLib.training.worst_cases import WorstCases, draw_worst_case
 
@@ -70,9 +72,9 @@ def evaluate_bundle(
     data = in_card_order(data, bundle.card)
     cases = data.validation or data.training
     notes = [*data.notes, *([_ON_KEPT_OUT] if data.validation else [])]
-    _check_cases(bundle, cases)
+    _check_cases(bundle, replace(data, training=cases, validation=()))
     subject = Subject(
-        bundle.card, bundle.weights_sha256, data.name or "unnamed data", margin, _trained_on(bundle, cases),
+        bundle.card, bundle.weights_sha256, data.name or "unnamed data", margin, trained_on(bundle, cases),
         tuple(notes), {},
     )  # fmt: skip
     say(f"{subject.title}: {subject.measured_on(len(cases))}")
@@ -87,8 +89,10 @@ def evaluate_bundle(
     subject = replace(subject, provenance=_provenance(device, time.monotonic() - begun))
     with new_folder(output) as draft:
         _write(draft, evaluation, subject, worst)
-    if write_card:
-        dice, means = card_figures(evaluation)
+    dice, means = card_figures(evaluation)
+    if write_card and not dice:
+        say(f"The card of {bundle.card.name} stays as it was: nothing was measured")
+    elif write_card:
         after = with_measured(bundle.card, dice, f"{subject.measured_on(len(cases))} (mean)", means)
         rewrite_measured(bundle.folder, bundle.card, after)
         say(f"The card of {bundle.card.name} has the new figures")
@@ -112,21 +116,30 @@ def _check(bundle: Bundle, output: Path, write_card: bool) -> None:
         check_card_can_be_written(bundle.folder)
 
 
-def _check_cases(bundle: Bundle, cases: Sequence[Case]) -> None:
-    for case in cases:
+def _check_cases(bundle: Bundle, data: DataList) -> None:
+    if not regions_of(bundle):
+        refuse_other_numbers(data, bundle.card.classes)
+    for case in data.cases:
         check_number_of_inputs(case.images, bundle.card)
         references(case, bundle)
 
 
-def _trained_on(bundle: Bundle, cases: Sequence[Case]) -> tuple[str, ...]:
-    """Names of the cases that stand in the model's training list, by their files' names."""
+def trained_on(bundle: Bundle, cases: Sequence[Case]) -> tuple[str, ...]:
+    """Names of the cases that stand in the model's training list, by their files' names; by those of their folders,
+    too, where the list has files of one name."""
     try:
         content = json.loads((bundle.folder / "training" / "data_list.json").read_text(encoding="utf-8"))
         images = (entry["image"] for entry in content["training"])
-        known = {name_of(Path(image if isinstance(image, str) else image[0])) for image in images}
+        paths = [Path(image if isinstance(image, str) else image[0]) for image in images]
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return ()
-    return tuple(case.name for case in cases if name_of(case.image) in known)
+    alike = len({name_of(path) for path in paths}) < len(paths)  # “T1.nii.gz” in a folder for each patient
+    known = {_told_apart(path, alike) for path in paths}
+    return tuple(case.name for case in cases if _told_apart(case.image, alike) in known)
+
+
+def _told_apart(path: Path, by_folder: bool) -> tuple[str, ...]:
+    return (path.parent.name, name_of(path)) if by_folder else (name_of(path),)
 
 
 def _line(case: MeasuredCase) -> str:

@@ -23,20 +23,13 @@ from TransformerSegLib.bundles.plan import (
 )
 from TransformerSegLib.bundles.writing import new_folder, write_card, write_weights
 from TransformerSegLib.training.recipe import VOLUME_AXES, Recipe
+from TransformerSegLib.training.starting import Start
 
 if TYPE_CHECKING:
     import torch
 
 DEFINITION_FILES = ("recipe.json", "data_list.json", "card.json")
 """What a training run is defined by; a bundle keeps them in its folder ``training``."""
-
-TRAINED_BY = (
-    "Trained by (DATA is the folder in which the images and labels lie, MODEL this bundle's):",
-    "",
-    "```",
-    "transformerseg train MODEL/training --data DATA --output NEW_MODEL",
-    "```",
-)
 
 HALF = 0.5
 """The probability from which on a voxel has a class, where classes may overlap."""
@@ -66,23 +59,24 @@ def _window(recipe: Recipe) -> WindowPlan | SlicePlan:
 
 
 def export_bundle(
-    folder: Path, network: torch.nn.Module, recipe: Recipe, card: Card, definition: Path | None = None
+    folder: Path,
+    network: torch.nn.Module,
+    recipe: Recipe,
+    card: Card,
+    definition: Path | None = None,
+    start: Start | None = None,
 ) -> None:
     """Write a complete bundle; the folder appears whole or not at all.
 
     Args:
         folder: must not exist.
-        network: trained; its weights are stored as float16, other tensors as they are.
+        network: trained; its weights are stored as float16 where they fit, other tensors as they are.
         recipe: that it was trained by.
         card: of the model.
         definition: folder with the run's ``DEFINITION_FILES``, which are kept in the bundle.
+        start: the weights that the training started from; None: random ones.
     """
-    import torch
-
-    weights = {
-        name: (tensor.half() if tensor.dtype == torch.float32 else tensor).contiguous()
-        for name, tensor in network.state_dict().items()
-    }
+    weights = {name: _in_half_precision(tensor).contiguous() for name, tensor in network.state_dict().items()}
     with new_folder(folder) as draft:
         write_weights(draft, weights)
         if definition is not None:
@@ -90,10 +84,32 @@ def export_bundle(
             for name in DEFINITION_FILES:
                 shutil.copyfile(definition / name, draft / "training" / name)
         (draft / LICENCE).write_text(f"{card.licence}\n\nTraining data: {card.training_data}\n", encoding="utf-8")
-        write_trained_card(draft, card, recipe)
+        write_trained_card(draft, card, recipe, start)
 
 
-def write_trained_card(folder: Path, card: Card, recipe: Recipe) -> None:
+def write_trained_card(folder: Path, card: Card, recipe: Recipe, start: Start | None = None) -> None:
     """(Re)write what a trained bundle says of itself."""
     trained = card.model_copy(update={"trained_with_monai": version("monai")})
-    write_card(folder, trained, plan_of(recipe), TRAINED_BY)
+    write_card(folder, trained, plan_of(recipe), _trained_by(start))
+
+
+def _trained_by(start: Start | None) -> tuple[str, ...]:
+    """The command that trained it, as its document shows it."""
+    begun = f", START the weights of “{start.name}”, SHA-256 {start.record['sha256']}" if start else ""
+    return (
+        f"Trained by (DATA is the folder in which the images and labels lie, MODEL this bundle's{begun}):",
+        "",
+        "```",
+        f"transformerseg train MODEL/training --data DATA{' --start START' if start else ''} --output NEW_MODEL",
+        "```",
+    )
+
+
+def _in_half_precision(tensor: torch.Tensor) -> torch.Tensor:
+    """float16 of float32, unless a number is too large for it, as a variance of a batch normalisation may be."""
+    import torch
+
+    if tensor.dtype != torch.float32:
+        return tensor
+    half = tensor.half()
+    return half if half.isfinite().all() else tensor

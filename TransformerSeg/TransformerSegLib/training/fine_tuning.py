@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -114,7 +115,7 @@ def _averaged(scores: torch.Tensor, names: Sequence[str]) -> Measured:
     """Means of (cases, classes), NaN where a case does not show a class: as MONAI averages them."""
     from monai.metrics.utils import do_metric_reduction
 
-    mean, _ = do_metric_reduction(scores, "mean")
+    mean = math.nan if scores.isnan().all() else float(do_metric_reduction(scores, "mean")[0])
     of_classes = scores.nanmean(0).tolist()
     names = names or [str(number) for number in range(1, len(of_classes) + 1)]
-    return Measured(float(mean), dict(zip(names, of_classes, strict=True)))
+    return Measured(mean, dict(zip(names, of_classes, strict=True)))

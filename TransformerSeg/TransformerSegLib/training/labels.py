@@ -14,7 +14,8 @@ from TransformerSegLib.inference.grids import distances_mm, labels_on_grid, on_s
 from TransformerSegLib.inference.reading import name_of, read_volume
 from TransformerSegLib.inference.volume import Volume
 from TransformerSegLib.training.brats import OUTERMOST_FIRST, OWN_PARTS, REGIONS, region_called
-from TransformerSegLib.training.cases import Case, ClassName
+from TransformerSegLib.training.cases import Case, ClassName, DataList
+from TransformerSegLib.training.image_file import read_image
 from TransformerSegLib.training.segment_file import SUFFIX, read_layers, read_segments
 
 Classes = Sequence[ClassName | SegmentClass]
@@ -27,7 +28,7 @@ class StoredLabels:
     """Labels as a file holds them.
 
     Attributes:
-        volume: on the file's own grid; unsigned integers where they are whole numbers from 0 up.
+        volume: on the file's own grid; in 8 or 16 bits without a sign where it holds nothing but labels.
         segments: whether the file is a ``.seg.nrrd``, of which Slicer may save only a part of the image's grid.
         known: names that its segments may have.
         unknown: names of its segments that no class has.
@@ -42,8 +43,8 @@ class StoredLabels:
 
     @property
     def whole(self) -> bool:
-        """Whether all are whole numbers from 0 up."""
-        return self.volume.array.dtype.kind == "u"
+        """Whether all are whole numbers from 0 to ``MAXIMUM_LABEL``."""
+        return self.volume.array.dtype in (np.uint8, np.uint16)
 
 
 def read_label(case: Case, classes: Classes, image: Volume | None = None, *, overlapping: bool = False) -> Volume:
@@ -65,7 +66,7 @@ def read_label(case: Case, classes: Classes, image: Volume | None = None, *, ove
         TrainingDataRejected: they are damaged, on another grid, no whole numbers, or have segments of no class.
         InputRejected: the image or the label file cannot be read (``read_volume``).
     """
-    image = read_volume(case.image) if image is None else image
+    image = read_image(case.image) if image is None else image
     stored = read_stored_labels(case, classes, overlapping=overlapping)
     refuse_unknown_segments(case, stored)
     refuse_broken_numbers(case, stored)
@@ -89,9 +90,11 @@ def read_stored_labels(case: Case, classes: Classes, *, overlapping: bool = Fals
         return _from_segments(case, classes, overlapping)
     volume = read_volume(case.label)
     highest = float(volume.array.max(initial=0))
+    if not 0 <= highest <= MAXIMUM_LABEL:
+        return StoredLabels(volume)
     if volume.array.dtype.kind in "iu" and volume.array.min(initial=0) >= 0:
         return StoredLabels(replace(volume, array=_smallest(volume.array, highest)))
-    if volume.array.dtype.kind == "f" and 0 <= highest <= MAXIMUM_LABEL:
+    if volume.array.dtype.kind == "f":
         whole = _smallest(np.where(volume.array >= 0, volume.array, 0), highest)
         if np.array_equal(whole, volume.array):
             return StoredLabels(replace(volume, array=whole))
@@ -105,7 +108,8 @@ def place(case: Case, stored: StoredLabels, image: Volume) -> Volume:
         TrainingDataRejected: they lie on another one.
     """
     if on_same_grid(image, stored.volume):
-        return stored.volume
+        # Headers are rounded, each in its own way; resampled by its own the labels could get a voxel more or less.
+        return replace(stored.volume, affine=image.affine)
     placed = labels_on_grid(image, stored.volume) if stored.segments else None
     if placed is None:
         raise TrainingDataRejected(
@@ -118,10 +122,15 @@ def place(case: Case, stored: StoredLabels, image: Volume) -> Volume:
 
 def refuse_broken_numbers(case: Case, stored: StoredLabels) -> None:
     """Raises:
-    TrainingDataRejected: labels are negative, or not whole.
+    TrainingDataRejected: labels are negative, not whole, or higher than ``MAXIMUM_LABEL``.
     """
     if not stored.whole:
-        raise _values_rejected(case, stored, "labels are whole numbers from 0 up")
+        raise _values_rejected(
+            case,
+            stored,
+            f"labels are whole numbers from 0 to {MAXIMUM_LABEL}",
+            "Check that it is the file of the labels, and save it with whole numbers",
+        )
 
 
 def refuse_unknown_labels(case: Case, stored: StoredLabels, classes: Classes) -> None:
@@ -132,7 +141,32 @@ def refuse_unknown_labels(case: Case, stored: StoredLabels, classes: Classes) ->
     if not set(np.unique(stored.volume.array).tolist()) <= known:
         numbers = sorted(known - {0})
         told = f"to {numbers[-1]}" if numbers == list(range(1, len(numbers) + 1)) else ", ".join(map(str, numbers))
-        raise _values_rejected(case, stored, f"the classes are 0 (background) {told}")
+        raise _values_rejected(
+            case, stored, f"the classes are 0 (background) {told}", "Relabel the file, or name all classes"
+        )
+
+
+def refuse_other_numbers(data: DataList, classes: Classes) -> None:
+    """Segments go by their names, numbers by what they are: then a class must have the same one everywhere.
+
+    Args:
+        data: which may name its classes.
+        classes: of the model.
+
+    Raises:
+        TrainingDataRejected: a class of the model has another number in the data.
+    """
+    if all(case.label is None or case.label.name.lower().endswith(SUFFIX) for case in data.cases):
+        return
+    number_of = {each.name.casefold(): each.label for each in classes}
+    for each in data.classes:
+        number = number_of.get(each.name.casefold(), each.label)
+        if number != each.label:
+            raise TrainingDataRejected(
+                f"“{each.name}” has the label {each.label} in the data, and {number} in the model",
+                why="it would be taken for another class",
+                remedy="Relabel the files, or correct the names in the data's description",
+            )
 
 
 def refuse_unknown_segments(case: Case, stored: StoredLabels) -> None:
@@ -203,10 +237,8 @@ def _difference(image: Volume, labels: Volume) -> str:
     return f"voxels of the same index lie up to {distances_mm(image, labels).max():.3g} mm apart"
 
 
-def _values_rejected(case: Case, stored: StoredLabels, why: str) -> TrainingDataRejected:
+def _values_rejected(case: Case, stored: StoredLabels, why: str, remedy: str) -> TrainingDataRejected:
     values = np.unique(stored.volume.array)
     listed = ", ".join(f"{value:g}" for value in values[:VALUES_LISTED].tolist())
     more = f" and {len(values) - VALUES_LISTED} more" if len(values) > VALUES_LISTED else ""
-    return TrainingDataRejected(
-        f"“{case.label.name}” holds the labels {listed}{more}", why=why, remedy="Relabel the file, or name all classes"
-    )
+    return TrainingDataRejected(f"“{case.label.name}” holds the labels {listed}{more}", why=why, remedy=remedy)

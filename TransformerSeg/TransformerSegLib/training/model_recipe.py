@@ -13,7 +13,7 @@ from TransformerSegLib.bundles.plan import (
 )
 from TransformerSegLib.errors import TrainingDataRejected
 from TransformerSegLib.networks.registry import configured
-from TransformerSegLib.training.brats import REGIONS
+from TransformerSegLib.training.brats import REGIONS, region_called
 from TransformerSegLib.training.deep_supervision import heads
 from TransformerSegLib.training.intensity import MeanAndDeviation, Range
 from TransformerSegLib.training.new_recipe import SLICES_A_CASE
@@ -84,8 +84,9 @@ def _scaling(step: IntensityStep, bundle: Bundle) -> MeanAndDeviation | Range:
 def _labels(bundle: Bundle) -> str:
     if bundle.plan.output.threshold is None:
         return "exclusive"
-    if len(bundle.card.classes) != len(REGIONS):
-        raise _not_repeated(bundle, "its classes overlap, and are not the regions of BraTS")
+    in_order = [region_called(each.name) for each in sorted(bundle.card.classes, key=lambda each: each.channel)]
+    if in_order != list(range(len(REGIONS))):
+        raise _not_repeated(bundle, "its classes overlap, and are not the regions of BraTS in their order")
     return "brats"
 
 

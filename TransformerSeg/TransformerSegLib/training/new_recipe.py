@@ -112,6 +112,18 @@ def with_fitting_warmup(recipe: Recipe, cases: int) -> Recipe:
     return recipe.model_copy(update={"warmup_steps": warmup})
 
 
+def with_fitting_margin(recipe: Recipe, size: Sides) -> Recipe:
+    """Patches come from the whole of other images, too.
+
+    Args:
+        size: what images usually have on the model's grid, voxels.
+    """
+    if recipe.axes < VOLUME_AXES or recipe.preparation == "brats":
+        return recipe
+    margin = tuple(map(max, recipe.margin_voxels, map(_margin, size, recipe.patch)))
+    return recipe.model_copy(update={"margin_voxels": margin})
+
+
 def _patch(network: NetworkChoice, brats: bool, size: Sides) -> Sides:
     """As long as the images are, in multiples of 32, and no longer than the networks were published with."""
     if network in SLICE_NETWORKS:

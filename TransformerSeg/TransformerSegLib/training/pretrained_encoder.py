@@ -52,12 +52,11 @@ def write_encoder(path: Path, network: torch.nn.Module, record: Mapping[str, obj
     Raises:
         OutputRejected: the operating system refused.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items() if name.startswith(ENCODER)}
     with written_atomically(path) as temporary:
-        save_file(tensors, temporary, {RECORD: json.dumps(record, ensure_ascii=False)})
-        temporary.chmod(0o644)  # safetensors lets only its owner read what it writes
+        temporary.write_bytes(save(tensors, {RECORD: json.dumps(record, ensure_ascii=False)}))
 
 
 def encoder_record(path: Path) -> dict[str, object]:

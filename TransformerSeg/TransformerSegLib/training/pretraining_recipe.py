@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_serializer
 from TransformerSegLib.bundles.plan import Orientation, Plan, PreparationStep, Spacing, WindowPlan
 from TransformerSegLib.errors import TrainingDataRejected
 from TransformerSegLib.networks.swin_unetr import SwinUNETR
-from TransformerSegLib.training.recipe import Positive
+from TransformerSegLib.training.recipe import Positive, Seed
 from TransformerSegLib.training.rotation import Plane, rotation_plane
 
 LEAST_BATCH = 2
@@ -42,7 +42,7 @@ class PretrainingRecipe(BaseModel):
     patch: tuple[Positive, Positive, Positive]
     batch: Positive = 4
     epochs: Positive = 100
-    seed: int = 0
+    seed: Seed = 0
     learning_rate: Annotated[float, Field(gt=0)] = 4e-4
     warmup_steps: Annotated[int, Field(ge=0)] = 500
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5

@@ -108,6 +108,6 @@ class ProgressFile:
             return
         try:
             with written_atomically(self._path) as temporary:
-                temporary.write_text(json.dumps(asdict(self.told), ensure_ascii=False) + "\n", encoding="utf-8")
+                temporary.write_text(json.dumps(asdict(self.told)) + "\n", encoding="utf-8")
         except OutputRejected:
             pass

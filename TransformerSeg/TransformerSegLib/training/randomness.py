@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from TransformerSegLib.training.processes import number_of_processes, process_number
@@ -59,8 +63,6 @@ def loader_of(dataset, random_part: RandomPart, batch: int, seed: int, per_case:
             of training or of loading; otherwise from the epoch, as one stream.
         device: that the batches are for.
     """
-    import os
-
     from monai.data import DataLoader, DistributedSampler
 
     class NumberedSampler(DistributedSampler):
@@ -85,6 +87,32 @@ def loader_of(dataset, random_part: RandomPart, batch: int, seed: int, per_case:
         persistent_workers=loading > 0,
         pin_memory=loading > 0,
     )
+
+
+@contextmanager
+def repeatable(device: str) -> Iterator[None]:
+    """Have a GPU compute the same twice, as a CPU does anyway: its fastest ways add up in an order that chance decides.
+
+    A few operations have no other way, such as the gradients of the trilinear interpolation in a pretraining's
+    reconstruction: what follows from those differs by rounding from run to run.
+
+    Args:
+        device: that is trained on.
+    """
+    import torch
+
+    if not device.startswith("cuda"):
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which cuBLAS asks for, before it is first called
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation")
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 def seed_every_epoch(trainer: SupervisedTrainer, seed: int, random_part: RandomPart) -> None:

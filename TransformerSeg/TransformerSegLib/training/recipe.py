@@ -16,6 +16,7 @@ VOLUME_AXES = 3
 
 Positive = Annotated[int, Field(gt=0)]
 Voxels = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Millimetres = Annotated[float, Field(gt=0, le=1000)]
 
 
@@ -46,9 +47,9 @@ class Recipe(BaseModel):
         gradient_norm: gradients are clipped to this L2 norm.
         average_momentum: of the exponential moving average of the weights, which is what is exported.
         flip_axes: axes along which patches are mirrored at random; mirroring must not change the classes.
-        margin_voxels: how far a patch's centre may leave the image's centre beyond what the image's own size
-            allows, per axis; what lies outside the image is zero or its border repeated, so that the network
-            has seen crops with a margin of either kind. Of the general preparation alone.
+        margin_voxels: how far a patch's centre may lie from the image's centre, per axis: at least so far that
+            patches come from the whole image. What lies outside the image is zero or its border repeated, so that the
+            network has seen crops with a margin of either kind. Of the general preparation alone.
         padding_voxels: by how many voxels a quarter of the images are padded on each side at most, per axis, before
             their intensities are scaled, so that the network has seen the intensities of such crops, too. Of the
             general preparation of volumes alone; 0: none.
@@ -84,7 +85,7 @@ class Recipe(BaseModel):
     padding_voxels: tuple[Voxels, Voxels, Voxels] = (0, 0, 0)
     validation_interval: Positive = 10
     randomness: Literal["epoch", "case"] = "epoch"
-    seed: int = 0
+    seed: Seed = 0
 
     @property
     def axes(self) -> int:

@@ -69,6 +69,12 @@ def _check_preparation(recipe: Recipe) -> None:
             why="it was published for a network of volumes",
             remedy="Set “preparation” in recipe.json to “general”; “labels” may stay “brats”",
         )
+    if any(axis >= recipe.axes for axis in recipe.flip_axes):
+        raise TrainingDataRejected(
+            f"The recipe mirrors along axis {max(recipe.flip_axes)}, and {recipe.architecture} sees slices",
+            why="a slice has the axes 0 and 1",
+            remedy="Take it out of “flip_axes” in recipe.json",
+        )
 
 
 def _check_heads(recipe: Recipe, network: Architecture) -> None:

@@ -14,7 +14,7 @@ class Measured:
     """How well a network does.
 
     Attributes:
-        mean_dice: over cases and classes.
+        mean_dice: over cases and classes; NaN where no case shows any class.
         dice: by the classes' names, mean over the cases; NaN where no case shows the class.
     """
 

@@ -86,23 +86,20 @@ def claim(
     if write:
         sweep(folder)
     # Runs from random weights keep no record of a start.
-    begun, record = (folder / RECIPE).exists(), start.record if start else None
-    if begun and (folder / START).exists() is not (record is not None):
-        raise _another_run(folder, "another start")
+    record = start.record if start else None
     cases = {"training": _names(data.training, data.root), "validation": _names(data.validation, data.root)}
-    for name, what, content in (
-        (RECIPE, "another recipe", recipe),
-        (CASES, "other cases", cases),
-        *([(START, "another start", record)] if record else []),
-    ):
-        kept = folder / name
-        if kept.exists():
-            found = _read_json(kept)
-            if (completed(found) if name == RECIPE else found) != content:
+    definition = ((START, "another start", record), (CASES, "other cases", cases))
+    if (folder / RECIPE).exists():
+        kept = completed(_read_json(folder / RECIPE))
+        if kept != recipe:
+            raise _another_run(folder, f"another recipe{_difference(kept, recipe)}")
+        for name, what, content in definition:
+            if (_read_json(folder / name) if (folder / name).exists() else None) != content:
                 raise _another_run(folder, what)
-        elif write:
-            with written_atomically(kept) as temporary:
-                temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    elif write:
+        # The recipe comes last: where it is, all of them are, whenever the process was killed.
+        for name, _, content in (*definition, (RECIPE, "", recipe)):
+            _write_json(folder / name, content)
 
 
 def damaged(path: Path, error: Exception) -> TrainingDataRejected:
@@ -112,6 +109,14 @@ def damaged(path: Path, error: Exception) -> TrainingDataRejected:
         why=f"its {path.name} is damaged ({(str(error) or type(error).__name__).splitlines()[0]})",
         remedy="Name another folder for the run",
     )
+
+
+def _difference(kept: object, recipe: Mapping[str, object]) -> str:
+    """In which field a recipe differs: " (“epochs” was 200)"; nothing where none was kept that is understood."""
+    if not isinstance(kept, Mapping):
+        return ""
+    field = next(name for name in (kept | recipe) if kept.get(name) != recipe.get(name))
+    return f" (“{field}” was {json.dumps(kept.get(field), ensure_ascii=False):.60})"
 
 
 def _another_run(folder: Path, what: str) -> TrainingDataRejected:
@@ -128,6 +133,15 @@ def _names(cases: Sequence[Case], root: Path) -> list[list[str]]:
     return [
         [(path.relative_to(root) if path.is_relative_to(root) else path).as_posix() for path in each] for each in files
     ]
+
+
+def _write_json(path: Path, content: object) -> None:
+    """Write a file; of None there is none."""
+    if content is None:
+        path.unlink(missing_ok=True)
+        return
+    with written_atomically(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _read_json(path: Path) -> object:

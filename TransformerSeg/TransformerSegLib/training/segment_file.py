@@ -48,7 +48,7 @@ class SegmentLayers:
     """The voxels of a file.
 
     Attributes:
-        layers: labels, (L, I, J, K), unsigned integers.
+        layers: labels, (L, I, J, K), whole numbers from 0 up.
         affine: 4×4, index → RAS in mm. Slicer may save only a part of the image's grid.
     """
 
@@ -96,7 +96,7 @@ def read_layers(path: Path) -> SegmentLayers:
     except RuntimeError as error:
         raise _unreadable(path) from error
     array = SimpleITK.GetArrayFromImage(image)
-    if image.GetDimension() != 3 or array.dtype.kind != "u":
+    if image.GetDimension() != 3 or array.dtype.kind not in "iu" or array.min(initial=0) < 0:
         raise _unreadable(path)
     layers = np.moveaxis(array, -1, 0) if array.ndim == 4 else array[None]
     return SegmentLayers(layers.transpose(0, 3, 2, 1), affine_of(image))

@@ -92,7 +92,7 @@ def train_bundle(
         network = _train(recipe, card, data, run, device, weights, progress, say)
         if is_first():
             progress.tell(state=State.EXPORTING, message="")
-            export_bundle(output, network, recipe, card, definition)
+            export_bundle(output, network, recipe, card, definition, weights)
             measured = _measure(output, data, device, progress, say) if data.validation else None
             progress.tell(state=State.DONE, seconds_left=None, message="", output=str(output.absolute()))
             say(f"Saved {output}")

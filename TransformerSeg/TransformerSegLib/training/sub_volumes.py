@@ -6,19 +6,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from TransformerSegLib.bundles.plan import PreparationStep
-from TransformerSegLib.inference.devices import computer_memory
 from TransformerSegLib.inference.preparation import prepare
 from TransformerSegLib.inference.reading import read_volume
 from TransformerSegLib.training.cases import Case
+from TransformerSegLib.training.kept_in_memory import cases_kept
 from TransformerSegLib.training.rotation import Plane
 
 if TYPE_CHECKING:
     import torch
     from monai.data import CacheDataset
     from monai.transforms import RandSpatialCropd
-
-KEPT_SHARE = 0.4
-"""Of the computer's free memory, which prepared images may take; the others are read anew in each epoch."""
 
 Sides = tuple[int, int, int]
 
@@ -51,7 +48,8 @@ def sub_volumes(
         [Lambda(padded), crop, Lambda(lambda entry: {"image": framed(entry["image"], entry["frame"], plane)})]
     )
     entries = [{"image": case} for case in cases]
-    kept = _kept(read(cases[0]))
+    first = read(cases[0])
+    kept = cases_kept(first.numel() * first.element_size())
     return CacheDataset(entries, steps, cache_num=kept, progress=False, copy_cache=False), crop
 
 
@@ -108,9 +106,3 @@ def framed(volume: torch.Tensor, frame: int, plane: Plane) -> torch.Tensor:
 def _prepared(case: Case, steps: Sequence[PreparationStep]) -> torch.Tensor:
     """(C, X, Y, Z) float32, as the model will see it at inference."""
     return prepare([read_volume(image) for image in case.images], steps).at((slice(None),) * 3)
-
-
-def _kept(image: torch.Tensor) -> int:
-    """How many images of this size may be kept in memory."""
-    free, total = computer_memory()
-    return max(1, int(KEPT_SHARE * (free or total or 0)) // (image.numel() * image.element_size()))

@@ -94,13 +94,10 @@ class Teller:
     def _end_step(self, engine) -> None:
         state = engine.state
         loss = state.output["loss"].item()
-        if not math.isfinite(loss) and engine.scaler is None:
-            raise TrainingDiverged(
-                f"The loss is no number any more in epoch {state.epoch}",
-                why="a step was too large, and a training does not come back from that",
-                remedy="Lower “learning_rate” in the recipe, and name another folder for the run",
-            )
-        self._losses.append({"": loss, **self._loss_parts()})
+        if math.isfinite(loss):
+            self._losses.append({"": loss, **self._loss_parts()})
+        elif engine.scaler is None:
+            raise _diverged(state.epoch)
         if self._first:
             step = state.iteration - (state.epoch - 1) * state.epoch_length
             left = self._seconds_left()
@@ -109,8 +106,11 @@ class Teller:
 
     def _end_epoch(self, engine) -> None:
         epoch, epochs = engine.state.epoch, engine.state.max_epochs
+        if not self._losses:  # the scaler of half precision leaves such steps out, but not all of an epoch
+            raise _diverged(epoch)
         due = epoch % self._validation_interval == 0 or epoch == epochs
         measured = self._validate() if self._validate and due else None
+        mean_dice = measured.mean_dice if measured and math.isfinite(measured.mean_dice) else None
         losses = _means(gathered(_means(self._losses)))
         if not self._first:
             return
@@ -121,7 +121,7 @@ class Teller:
             self._learning_rate(),
             time.monotonic() - self._epoch_begun,
             self._seconds_left(),
-            measured.mean_dice if measured else None,
+            mean_dice,
             measured.dice if measured else {},
             losses,
         )
@@ -129,7 +129,7 @@ class Teller:
         self._curve.show(self._log.rows)
         if self._tensorboard is not None:
             self._tensorboard.add(report)
-        told = {"mean_dice": report.mean_dice} if measured else {}
+        told = {} if mean_dice is None else {"mean_dice": mean_dice}
         self._watch.progress.tell(seconds_left=report.seconds_left, **told)
         self._watch.on_epoch(report)
 
@@ -139,6 +139,14 @@ class Teller:
         done = state.iteration - self._steps_before
         left = state.max_epochs * state.epoch_length - state.iteration
         return (time.monotonic() - self._begun) / done * left
+
+
+def _diverged(epoch: int) -> TrainingDiverged:
+    return TrainingDiverged(
+        f"The loss is no number any more in epoch {epoch}",
+        why="a step was too large, and a training does not come back from that",
+        remedy="Lower “learning_rate” in the recipe, and name another folder for the run",
+    )
 
 
 def _means(rows: list[dict[str, float]]) -> dict[str, float]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from TransformerSegLib.export.output import written_atomically
 from TransformerSegLib.inference.orientation import reorientation
+from TransformerSegLib.training.drawn_text import plain_text, shortened
 from TransformerSegLib.training.evaluation import MeasuredCase, badness
 from TransformerSegLib.training.metrics import DICE, HD95, ClassFigures, Presence
 
@@ -36,6 +37,8 @@ BRIGHTNESS_MORE = 0.35
 more at either end: a class is told from what it touches, whatever air and bone there are farther away."""
 
 TITLE_CHARACTERS = 105
+NAME_CHARACTERS, SHOWN_CLASS_CHARACTERS = 40, 32
+"""So that both fit into one line."""
 
 MISSED, TOO_MUCH, OTHER_CLASS = "#FF4D6D", "#FFE14D", "#C58BFF"
 TINTS = {"missed": MISSED, "too much": TOO_MUCH, "taken for another class": OTHER_CLASS}
@@ -184,8 +187,8 @@ def draw_worst_case(path: Path, case: WorstCase, place: int) -> None:
         path: replaced if it is there.
         place: 1 for the worst of all.
     """
-    figure = _lay_out(case, place)
-    with written_atomically(path) as temporary:
+    with plain_text(), written_atomically(path) as temporary:
+        figure = _lay_out(case, place)
         figure.savefig(temporary, dpi=_DOTS_PER_INCH, facecolor=_BACKGROUND)
 
 
@@ -274,8 +277,9 @@ def _lay_out(case: WorstCase, place: int) -> Figure:
 def _write_head(figure: Figure, case: WorstCase, place: int) -> None:
     width, height = figure.get_size_inches()
     left, right, first, second = _GAP_INCHES / width, 1 - _GAP_INCHES / width, 1 - 0.28 / height, 1 - 0.63 / height
-    figure.text(left, first, f"{place}. {case.name}", color=_TEXT, fontsize=17, fontweight="bold", va="center")
-    where = f"Slices through the largest error in {case.shown}"
+    name = shortened(case.name, NAME_CHARACTERS)
+    figure.text(left, first, f"{place}. {name}", color=_TEXT, fontsize=17, fontweight="bold", va="center")
+    where = f"Slices through the largest error in {shortened(case.shown, SHOWN_CLASS_CHARACTERS)}"
     figure.text(right, first, where, color=_QUIET_TEXT, fontsize=11, va="center", ha="right")
     worst_first = sorted(case.figures, key=lambda name: _order(case.figures[name].dice))
     line = ""
