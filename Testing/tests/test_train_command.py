@@ -23,11 +23,12 @@ from TransformerSegLib.training.data_list import read_data
 from TransformerSegLib.training.definition import Changes, for_model, for_new_network, write_definition
 from TransformerSegLib.training.export import plan_of
 from TransformerSegLib.training.network_choice import NetworkChoice, Preparation
-from TransformerSegLib.training.recipe import read_recipe
+from TransformerSegLib.training.new_recipe import with_fitting_margin
+from TransformerSegLib.training.recipe import Recipe, read_recipe
 from TransformerSegLib.training.rehearsal import rehearse
 
 from bundle_factory import write_bundle
-from tiny_run import DATA, entry, written_definition
+from tiny_run import DATA, RECIPE, entry, written_definition
 
 NONE = Changes()
 
@@ -121,9 +122,17 @@ def test_a_model_that_is_trained_further_on_larger_images_sees_all_of_them(tmp_p
         (tmp_path / "data" / folder).mkdir(parents=True)
         nibabel.save(image, tmp_path / "data" / folder / "one.nii.gz")
     recipe = for_model("further", bundle, read_data(tmp_path / "data", validation=0), NONE).recipe
-    reached = [2 * margin + side for margin, side in zip(recipe.margin_voxels, recipe.patch, strict=True)]
     assert recipe.patch == (32, 32, 32)
-    assert reached == [32 + 12, 80 + 12, 130 + 12]
+    assert recipe.labelled_share == 0.5
+
+
+def test_patches_of_images_that_are_hardly_larger_come_from_all_of_them():
+    recipe = Recipe.model_validate(RECIPE | {"patch": [32, 32, 32], "margin_voxels": [0, 9, 0]})
+    fitted = with_fitting_margin(recipe, (30, 44, 48))
+    reached = [2 * margin + side for margin, side in zip(fitted.margin_voxels, fitted.patch, strict=True)]
+    assert reached == [32 + 12, 32 + 24, 48 + 12]
+    assert fitted.labelled_share == 0
+    assert with_fitting_margin(recipe, (30, 44, 49)).labelled_share == 0.5
 
 
 def test_classes_that_overlap_are_taken_for_the_regions_of_brats_by_their_names_alone(tmp_path: Path):

@@ -22,9 +22,13 @@ if TYPE_CHECKING:
 
 BOTH = ["image", "label"]
 
+SHARES = {"shifted": 0.4, "turned": 0.4, "bent": 0.2}
+"""Of the patches of the general preparation: most look as the images do, since those at inference will."""
+
+OUTSIDE = ("zeros", "border")
 ROTATION_RADIANS = math.radians(15)
 SHEAR = 0.05
-ZOOM = 0.2
+ZOOM = 0.15
 ELASTIC_SIGMA_VOXELS = (5.0, 8.0)
 ELASTIC_MAGNITUDE_VOXELS = (30.0, 120.0)
 
@@ -110,7 +114,7 @@ def _tensor(array: np.ndarray, affine: np.ndarray) -> MetaTensor:
 
 
 def _general(recipe: Recipe) -> Compose:
-    """One patch from anywhere around the image's centre.
+    """One patch from anywhere in the image; ``SHARES`` are shifted alone, turned, or bent, too.
 
     Half of the patches see zeros (the mean) outside the image, half its border repeated.
     """
@@ -119,9 +123,10 @@ def _general(recipe: Recipe) -> Compose:
     return Compose(
         [
             *_padding(recipe),
+            *_region(recipe),
             OneOf(
-                [_patch(recipe, outside, elastic) for elastic in (False, True) for outside in ("zeros", "border")],
-                weights=(0.35, 0.35, 0.15, 0.15),
+                [_patch(recipe, how, outside) for how in SHARES for outside in OUTSIDE],
+                weights=[share / len(OUTSIDE) for share in SHARES.values() for _ in OUTSIDE],
             ),
             *_flips(recipe),
             *_intensities(recipe.axes),
@@ -138,7 +143,7 @@ def _of_slices(recipe: Recipe) -> Compose:
         [
             RandSpatialCropSamplesd(BOTH, roi_size=(1, *size), num_samples=slices, random_size=False),
             SqueezeDimd(BOTH, dim=1),
-            OneOf([_turned_slice(recipe, outside) for outside in ("zeros", "border")]),
+            OneOf([_turned_slice(recipe, outside) for outside in OUTSIDE]),
             *_flips(recipe),
             *_intensities(recipe.axes),
         ]
@@ -160,6 +165,14 @@ def _for_brats(recipe: Recipe) -> Compose:
             RandShiftIntensityd("image", offsets=BRATS_INTENSITY, prob=1.0),
         ]
     )
+
+
+def _region(recipe: Recipe) -> list:
+    if not recipe.labelled_share:
+        return []
+    from TransformerSegLib.training.random_region_module import RandomRegion
+
+    return [RandomRegion(recipe)]
 
 
 def _padding(recipe: Recipe) -> list:
@@ -197,23 +210,30 @@ def _intensities(axes: int) -> list:
     ]
 
 
-def _patch(recipe: Recipe, outside: str, elastic: bool):
+def _patch(recipe: Recipe, how: str, outside: str):
+    """Shifted at random; “turned” ones are rotated, sheared and scaled as well, “bent” ones deformed on top of that."""
     from monai.transforms import Rand3DElasticd, RandAffined
 
-    geometry = {
+    placed = {
         "keys": BOTH,
         "spatial_size": recipe.patch,
         "prob": 1.0,
-        "rotate_range": (ROTATION_RADIANS,) * 3,
-        "shear_range": (SHEAR,) * 6,
-        "scale_range": (ZOOM,) * 3,
         "translate_range": recipe.margin_voxels,
         "mode": ("bilinear", "nearest"),
         "padding_mode": (outside, "zeros"),
     }
-    if elastic:
-        return Rand3DElasticd(sigma_range=ELASTIC_SIGMA_VOXELS, magnitude_range=ELASTIC_MAGNITUDE_VOXELS, **geometry)
-    return RandAffined(**geometry)
+    if how == "shifted":
+        return RandAffined(**placed)
+    turned = {
+        "rotate_range": (ROTATION_RADIANS,) * 3,
+        "shear_range": (SHEAR,) * 6,
+        "scale_range": (ZOOM,) * 3,
+    }
+    if how == "turned":
+        return RandAffined(**placed, **turned)
+    return Rand3DElasticd(
+        sigma_range=ELASTIC_SIGMA_VOXELS, magnitude_range=ELASTIC_MAGNITUDE_VOXELS, **placed, **turned
+    )
 
 
 def _turned_slice(recipe: Recipe, outside: str):

@@ -21,6 +21,9 @@ SIDE_MULTIPLE, LONGEST_SIDE, SHORTEST_SIDE = 32, 96, 64
 """Voxels, of a patch: what every network takes, and what BTCV's were trained on."""
 
 MARGIN_VOXELS = 6
+LARGE, LABELLED_SHARE = 1.5, 0.5
+"""From how many sides of a patch on an image is large, and the share of its patches that lie around a label."""
+
 BRATS_PATCH = (128, 128, 128)
 BRATS_ORIENTATION, BRATS_SPACING_MM = "LPS", (1.0, 1.0, 1.0)
 """As the files of BraTS are stored: nothing is done to them, and other images become like them."""
@@ -98,7 +101,7 @@ def new_recipe(
         learning_rate=LEARNING_RATE,
         # Which of the others may be mirrored a person must say: left and right organs may be two classes.
         flip_axes=((0, 1) if slices else (0, 1, 2)) if brats else (),
-        margin_voxels=SLICE_MARGIN if slices else tuple(map(_margin, usual.size, patch)),
+        **({"margin_voxels": SLICE_MARGIN} if slices else _placed(usual.size, patch)),
         padding_voxels=(0, 0, 0) if brats or slices else (MARGIN_VOXELS,) * VOLUME_AXES,
         randomness="case",
     )
@@ -120,8 +123,10 @@ def with_fitting_margin(recipe: Recipe, size: Sides) -> Recipe:
     """
     if recipe.axes < VOLUME_AXES or recipe.preparation == "brats":
         return recipe
-    margin = tuple(map(max, recipe.margin_voxels, map(_margin, size, recipe.patch)))
-    return recipe.model_copy(update={"margin_voxels": margin})
+    placed = _placed(size, recipe.patch)
+    if not placed["labelled_share"]:
+        placed["margin_voxels"] = tuple(map(max, recipe.margin_voxels, placed["margin_voxels"]))
+    return recipe.model_copy(update=placed)
 
 
 def _patch(network: NetworkChoice, brats: bool, size: Sides) -> Sides:
@@ -136,6 +141,13 @@ def _patch(network: NetworkChoice, brats: bool, size: Sides) -> Sides:
     if max(sides) < SHORTEST_SIDE:  # Swin UNETR normalises nothing in a cube of 32
         sides[-1] = SHORTEST_SIDE
     return tuple(sides)
+
+
+def _placed(size: Sides, patch: Sides) -> dict[str, object]:
+    """Where patches come from: around the centre of images that are hardly larger, or around voxels of large ones."""
+    if any(voxels > LARGE * side for voxels, side in zip(size, patch, strict=True)):
+        return {"margin_voxels": (MARGIN_VOXELS,) * VOLUME_AXES, "labelled_share": LABELLED_SHARE}
+    return {"margin_voxels": tuple(map(_margin, size, patch)), "labelled_share": 0.0}
 
 
 def _margin(size: int, side: int) -> int:

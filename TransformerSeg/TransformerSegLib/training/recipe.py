@@ -50,6 +50,9 @@ class Recipe(BaseModel):
         margin_voxels: how far a patch's centre may lie from the image's centre, per axis: at least so far that
             patches come from the whole image. What lies outside the image is zero or its border repeated, so that the
             network has seen crops with a margin of either kind. Of the general preparation alone.
+        labelled_share: for images that are larger than a patch: the share of the patches that lie around a labelled
+            voxel; the others lie around any voxel, and ``margin_voxels`` is how far a patch's centre may be from that
+            voxel. Of the general preparation of volumes alone; 0: patches lie around the image's centre.
         padding_voxels: by how many voxels a quarter of the images are padded on each side at most, per axis, before
             their intensities are scaled, so that the network has seen the intensities of such crops, too. Of the
             general preparation of volumes alone; 0: none.
@@ -82,6 +85,7 @@ class Recipe(BaseModel):
     average_momentum: Annotated[float, Field(gt=0, lt=1)] = 0.002
     flip_axes: tuple[Annotated[int, Field(ge=0, le=2)], ...] = ()
     margin_voxels: tuple[Voxels, Voxels, Voxels] = (6, 6, 6)
+    labelled_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     padding_voxels: tuple[Voxels, Voxels, Voxels] = (0, 0, 0)
     validation_interval: Positive = 10
     randomness: Literal["epoch", "case"] = "epoch"
