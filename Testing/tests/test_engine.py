@@ -29,7 +29,7 @@ from TransformerSegLib.training.learning_log import read_log
 from TransformerSegLib.training.randomness import loader_of, repeatable
 from TransformerSegLib.training.recipe import Recipe
 from TransformerSegLib.training.reports import Watch
-from TransformerSegLib.training.run_folder import CHECKPOINT, CURVE, LOG, PROGRESS
+from TransformerSegLib.training.run_files import CHECKPOINT, CURVE, LOG, PROGRESS
 from TransformerSegLib.training.samples import training_set
 
 from tiny_run import DATA, RECIPE, weights, written_definition

@@ -22,10 +22,9 @@ import slicer
 
 from TransformerSegLib.bundles.file_lock import locked
 from TransformerSegLib.errors import TransformerSegError
-from TransformerSegLib.panel import training_plan, training_progress
 from TransformerSegLib.panel.training_plan import TrainingPlan
 from TransformerSegLib.scene.volumes import add_volume_node
-from TransformerSegLib.training import run_folder
+from TransformerSegLib.training import run_files
 from TransformerSegLib.training.data_list import read_data
 from TransformerSegLib.training.progress_file import ProgressFile, State
 
@@ -99,7 +98,7 @@ def put_aside(tmp_path_factory) -> PutAside:
         slicers_python(patch, folder)
         run = TrainingRun(plan(folder))
         run.start()
-        host.wait_until(lambda: not works(run) or (run.folder / training_plan.CHECKPOINT).exists(), LONGEST_RUN)
+        host.wait_until(lambda: not works(run) or (run.folder / run_files.CHECKPOINT).exists(), LONGEST_RUN)
         assert works(run), run.error
         processes = json.loads((run.folder / "process.json").read_text())
         os.killpg(processes, signal.SIGSTOP)
@@ -340,19 +339,19 @@ def test_a_process_that_does_not_hear_that_it_is_cancelled_is_ended(tmp_path, ho
 
 def test_a_folder_in_which_another_process_trains_is_left_alone_and_that_is_told(tmp_path, host, run_of):
     run = run_of(plan(tmp_path))
-    with locked(run.folder / training_progress.LOCK, pytest.fail), pytest.raises(TransformerSegError) as told:
+    with locked(run.folder / run_files.LOCK, pytest.fail), pytest.raises(TransformerSegError) as told:
         run.start()
 
     assert told.value.what == "Another process trains “Ours”"
     assert told.value.remedy == "Wait until it ends, or stop it where it was started"
-    assert [path.name for path in run.folder.iterdir()] == [training_progress.LOCK]
+    assert [path.name for path in run.folder.iterdir()] == [run_files.LOCK]
 
 
 def test_a_model_that_was_stopped_while_it_was_measured_is_used_without_figures(tmp_path, host):
     stopped = plan(tmp_path)
     stopped.keep()
     write_bundle(Path(stopped.output))
-    with suppress(SystemExit), ProgressFile(stopped.run / run_folder.PROGRESS) as progress:
+    with suppress(SystemExit), ProgressFile(stopped.run / run_files.PROGRESS) as progress:
         progress.tell(state=State.MEASURING, steps=20)
         raise SystemExit
 
@@ -363,12 +362,6 @@ def test_a_model_that_was_stopped_while_it_was_measured_is_used_without_figures(
     assert "Trained. It was stopped before it was measured." in user.reads("trainingLabel")
     assert user.sees("useTrainedButton")
     assert not user.sees("continueTrainingButton")
-
-
-def test_panel_and_training_name_the_files_of_a_run_alike():
-    """The panel has the names of its own: what defines them needs packages that may be missing."""
-    names = (training_progress.LOCK, training_progress.PROGRESS, training_plan.CHECKPOINT)
-    assert names == (run_folder.LOCK, run_folder.PROGRESS, run_folder.CHECKPOINT)
 
 
 @POSIX_ONLY

@@ -38,14 +38,14 @@ from TransformerSegLib.training.pretraining_recipe import PretrainingRecipe
 from TransformerSegLib.training.pretraining_session import pretrain_encoder
 from TransformerSegLib.training.pretraining_tasks import TASKS, task_losses, two_views
 from TransformerSegLib.training.reports import Watch
-from TransformerSegLib.training.run_folder import CASES, LOG, PROGRESS
+from TransformerSegLib.training.run_files import CASES, LOG, PROGRESS
 from TransformerSegLib.training.session import train_bundle
 from TransformerSegLib.training.starting import starting_weights
 from TransformerSegLib.training.sub_volumes import foreground, frame_of, framed, sub_volumes
 
 import own_process
+from tiny_run import DATA, weights, written_definition
 
-DATA = Path(__file__).parents[1] / "data" / "hippocampus" / "training"
 IMAGES = DATA / "imagesTr"
 PATCH = (32, 32, 64)
 NETWORK = {"in_channels": 1, "out_channels": 3, "feature_size": 12, "window_size": 4, "depths": [1, 1, 1, 1]}
@@ -57,19 +57,6 @@ RECIPE = {
     "batch": 2,
     "epochs": 1,
     "warmup_steps": 1,
-}
-CARD = {
-    "name": "tiny",
-    "title": "Tiny",
-    "version": "0.0.1",
-    "description": "For a test.",
-    "inputs": [{"name": "image"}],
-    "classes": [
-        {"label": 1, "channel": 1, "name": "Anterior", "color": [1, 0, 0]},
-        {"label": 2, "channel": 2, "name": "Posterior", "color": [0, 0, 1]},
-    ],
-    "licence": "CC-BY-SA-4.0",
-    "training_data": "Three cases.",
 }
 
 
@@ -93,20 +80,7 @@ def images() -> DataList:
 
 @pytest.fixture
 def definition(tmp_path: Path) -> Path:
-    folder = tmp_path / "definition"
-    folder.mkdir()
-    entries = [
-        {"image": f"imagesTr/hippocampus_{case}.nii.gz", "label": f"labelsTr/hippocampus_{case}.nii.gz"}
-        for case in ("150", "243", "380")
-    ]
-    lists = {"name": "three cases", "training": entries[:2], "validation": entries[2:]}
-    for name, content in (("recipe", RECIPE), ("card", CARD), ("data_list", lists)):
-        (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
-    return folder
-
-
-def weights(network) -> np.ndarray:
-    return np.concatenate([tensor.float().numpy().ravel() for tensor in network.state_dict().values()])
+    return written_definition(tmp_path / "definition", **RECIPE)
 
 
 def test_each_loss_falls_in_training_on_real_images(images: DataList):

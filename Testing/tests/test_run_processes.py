@@ -24,7 +24,7 @@ from TransformerSegLib.training.fine_tuning import fine_tune
 from TransformerSegLib.training.learning_log import read_log
 from TransformerSegLib.training.recipe import read_recipe
 from TransformerSegLib.training.reports import Watch
-from TransformerSegLib.training.run_folder import CHECKPOINT, LOG, PROGRESS
+from TransformerSegLib.training.run_files import CHECKPOINT, LOG, PROGRESS
 from TransformerSegLib.training.session import train_bundle
 
 import own_process
@@ -62,13 +62,18 @@ def wait_until_epoch(epoch: int, process: BaseProcess, run: Path) -> None:
         time.sleep(0.01)
 
 
+def contents(folder: Path) -> dict[Path, bytes]:
+    """Of the files in it, those in folders too: a process may be held while it writes into a temporary one."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def refuse_another(definition: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second training of the same run is refused, and leaves it as it is."""
-    files = {path: path.read_bytes() for path in (place / "run").iterdir()}
+    files = contents(place / "run")
     monkeypatch.setattr(run_folder, "GRACE_SECONDS", 0.3)
     with pytest.raises(RunInUse, match=r"Another process trains in “.*run”: two .* Wait until it ends or stop it"):
         train_bundle(definition, DATA, place / "other", place / "run", "cpu", print)
-    assert {path: path.read_bytes() for path in (place / "run").iterdir()} == files
+    assert contents(place / "run") == files
     assert not (place / "other").exists()
 
 

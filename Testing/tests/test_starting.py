@@ -20,7 +20,8 @@ from TransformerSegLib.training.cases import Case, DataList
 from TransformerSegLib.training.data_list import read_data_list
 from TransformerSegLib.training.fine_tuning import fine_tune
 from TransformerSegLib.training.recipe import Recipe
-from TransformerSegLib.training.run_folder import START, claim
+from TransformerSegLib.training.run_files import START
+from TransformerSegLib.training.run_folder import claim
 from TransformerSegLib.training.session import train_bundle
 from TransformerSegLib.training.starting import starting_weights
 

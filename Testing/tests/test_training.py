@@ -22,7 +22,7 @@ from TransformerSegLib.training.metrics import METRICS, dice
 from TransformerSegLib.training.progress_file import ProgressFile, State, Told
 from TransformerSegLib.training.recipe import Recipe, read_recipe
 from TransformerSegLib.training.reports import Watch
-from TransformerSegLib.training.run_folder import CHECKPOINT, CURVE, LOCK, LOG, PROGRESS
+from TransformerSegLib.training.run_files import CHECKPOINT, CURVE, LOCK, LOG, PROGRESS
 from TransformerSegLib.training.session import train_bundle
 
 from tiny_run import CARD, DATA, RECIPE, entry, weights, written_definition

@@ -10,13 +10,12 @@ import typer
 from TransformerSegLib.commands.console import stoppable
 from TransformerSegLib.errors import TrainingDataRejected
 from TransformerSegLib.training.processes import is_first
+from TransformerSegLib.training.run_files import RUN_SUFFIX, run_folder
 
 if TYPE_CHECKING:
     from TransformerSegLib.bundles.card import Card
     from TransformerSegLib.bundles.plan import Plan
     from TransformerSegLib.training.cases import DataList
-
-RUN_SUFFIX = ".run"
 
 
 def pretrain(
@@ -88,7 +87,7 @@ def pretrain(
     images = in_card_order(_images(data, definition), card)
     for note in images.notes if is_first() else ():
         typer.echo(note)
-    run = run or output.with_name(output.name + RUN_SUFFIX)
+    run = run or run_folder(output)
     with stoppable(f"the epochs that were finished, if any, are kept in “{run}”"):
         pretrain_encoder(recipe, images, output, run, device, typer.echo)
 

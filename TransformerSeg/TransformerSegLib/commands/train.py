@@ -13,11 +13,11 @@ import typer
 from TransformerSegLib.commands.console import stoppable
 from TransformerSegLib.training.network_choice import NetworkChoice, Preparation
 from TransformerSegLib.training.processes import is_first
+from TransformerSegLib.training.run_files import RUN_SUFFIX, run_folder
 
 if TYPE_CHECKING:
     from TransformerSegLib.training.definition import Changes, Definition
 
-RUN_SUFFIX = ".run"
 VALIDATION = 0.2
 
 
@@ -104,7 +104,7 @@ def train(
     refuse_overwriting(output)
     changes = Changes(epochs, batch, seed)
     name = shown(output.resolve())
-    run = run or output.with_name(output.name + RUN_SUFFIX)
+    run = run or run_folder(output)
     with stoppable(f"the epochs that were finished, if any, are kept in “{run}”"):
         if definition is not None:
             made = _changed(definition, data, changes) if changes != Changes() else None

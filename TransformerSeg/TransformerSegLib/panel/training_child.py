@@ -95,7 +95,7 @@ def _signal(process_id: int, name: str) -> None:
 
 
 def _apart() -> dict[str, object]:
-    """So that neither Ctrl-C in Slicer's terminal nor Slicer's end is its end, and no console window opens."""
+    """So that neither Ctrl-C in Slicer's terminal nor a crash of Slicer is its end, and no console window opens."""
     if os.name == "nt":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     return {"start_new_session": True}

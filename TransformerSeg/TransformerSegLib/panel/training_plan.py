@@ -10,16 +10,10 @@ from typing import Self
 
 from TransformerSegLib.bundles.atomic import write_json
 from TransformerSegLib.bundles.file_lock import is_locked
-from TransformerSegLib.panel.training_progress import LOCK
+from TransformerSegLib.training.run_files import CHECKPOINT, LOCK, run_folder
 
 FILE = "panel.json"
 """In the run folder: the plan."""
-
-CHECKPOINT = "checkpoint.pt"
-"""In the run folder: what finished epochs have made."""
-
-RUN_SUFFIX = ".run"
-"""Of the run folder, which lies beside the model that comes of it."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +84,3 @@ class TrainingPlan:
             return plan if plan.run == folder else None
         except (OSError, ValueError, TypeError):
             return None
-
-
-def run_folder(output: Path) -> Path:
-    """Of the training that makes this model."""
-    return output.with_name(output.name + RUN_SUFFIX)

@@ -9,13 +9,9 @@ from pathlib import Path
 
 from TransformerSegLib.bundles.file_lock import is_locked
 from TransformerSegLib.training.progress_file import State, Told
-
-PROGRESS = "progress.json"
+from TransformerSegLib.training.run_files import LOCK, PROGRESS
 
 ENDED = (State.DONE, State.STOPPED, State.FAILED)
-
-LOCK = ".lock"
-"""Held by the process that trains."""
 
 SILENT_SECONDS = 30
 """A process that writes every second, and has not for so long, is no more, unless it holds the lock."""

@@ -1,6 +1,7 @@
 """A training that goes on in another process, seen from Slicer: begun, watched, stopped, continued.
 
-All that is known of it lies in its run folder, so that Slicer may be closed meanwhile.
+All that is known of it lies in its run folder: closing Slicer stops it, the next Slicer goes on with it, and one that
+survived a crash of Slicer is found again.
 """
 
 from __future__ import annotations
@@ -19,20 +20,17 @@ from TransformerSegLib.bundles.atomic import write_json
 from TransformerSegLib.bundles.file_lock import is_locked
 from TransformerSegLib.errors import TransformerSegError
 from TransformerSegLib.panel import training_child
-from TransformerSegLib.panel.training_plan import CHECKPOINT, TrainingPlan
-from TransformerSegLib.panel.training_progress import LOCK, PROGRESS, is_in_use, told_in
+from TransformerSegLib.panel.training_plan import TrainingPlan
+from TransformerSegLib.panel.training_progress import is_in_use, told_in
 from TransformerSegLib.training.learning_log import read_log
 from TransformerSegLib.training.progress_file import State, Told
+from TransformerSegLib.training.run_files import CHECKPOINT, CURVE, LOCK, LOG, PROGRESS
 
 SAID = "output.txt"
 """In the run folder: what the process printed."""
 
 PROCESS = "process.json"
 """In the run folder: the number of the process that was started last, and was not killed since."""
-
-CURVE = "curve.png"
-
-LOG = "log.csv"
 
 SECONDS_TO_STOP = 5.0
 """What a process gets to end by itself: in the middle of a long step it does not hear that it was asked to."""

@@ -21,10 +21,11 @@ from TransformerSegLib.panel.loading import load_section
 from TransformerSegLib.panel.phrases import explained
 from TransformerSegLib.panel.settings import remember_training, remembered_training
 from TransformerSegLib.panel.training_cases import TrainingCases
-from TransformerSegLib.panel.training_plan import CHECKPOINT, TrainingPlan, run_folder
+from TransformerSegLib.panel.training_plan import TrainingPlan
 from TransformerSegLib.panel.training_progress import share_done
 from TransformerSegLib.panel.training_run import TrainingRun, TrainingState
 from TransformerSegLib.panel.training_words import heading, training_words
+from TransformerSegLib.training.run_files import CHECKPOINT, run_folder
 
 if TYPE_CHECKING:
     from TransformerSegLib.bundles.library import ModelSummary

@@ -17,7 +17,8 @@ from TransformerSegLib.training.processes import in_step, is_first, number_of_pr
 from TransformerSegLib.training.progress_file import ProgressFile
 from TransformerSegLib.training.randomness import RandomPart, loader_of, repeatable, seed_every_epoch
 from TransformerSegLib.training.reports import UNWATCHED, Measured, Watch
-from TransformerSegLib.training.run_folder import CHECKPOINT, DAMAGE, PROGRESS, damaged
+from TransformerSegLib.training.run_files import CHECKPOINT, PROGRESS
+from TransformerSegLib.training.run_folder import DAMAGE, damaged
 from TransformerSegLib.training.telling import Teller
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from TransformerSegLib.training.pretraining_recipe import PretrainingRecipe
 from TransformerSegLib.training.processes import is_first, joined, number_of_processes
 from TransformerSegLib.training.progress_file import ProgressFile, State
 from TransformerSegLib.training.reports import Watch
-from TransformerSegLib.training.run_folder import PROGRESS, alone_in
+from TransformerSegLib.training.run_files import PROGRESS
+from TransformerSegLib.training.run_folder import alone_in
 
 
 def pretrain_encoder(

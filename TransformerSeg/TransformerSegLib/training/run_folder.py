@@ -13,22 +13,16 @@ from TransformerSegLib.bundles.file_lock import locked
 from TransformerSegLib.errors import RunInUse, TrainingDataRejected
 from TransformerSegLib.export.output import sweep, written_atomically
 from TransformerSegLib.training.cases import Case, DataList
+from TransformerSegLib.training.run_files import CASES, LOCK, RECIPE, START
 from TransformerSegLib.training.starting import Start
 
-RECIPE = "recipe.json"
-CASES = "cases.json"
-START = "start.json"
-CHECKPOINT = "checkpoint.pt"
-LOG = "log.csv"
-CURVE = "curve.png"
-PROGRESS = "progress.json"
-LOCK = ".lock"
-"""Held by the process that trains; the file stays, and says nothing."""
 GRACE_SECONDS = 10.0
 """How long the lock is waited for: processes that loaded patches for a run that was killed end within five seconds, and
 hold it until then."""
+
 DAMAGE = (OSError, ValueError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError)
-"""What readers of JSON and of checkpoints raise where a file is torn."""
+"""What readers of JSON and of checkpoints raise where a file is torn. (Checkpoints are read with ``weights_only``:
+nothing in them is run, and what is refused is told by pickle's own error.)"""
 
 
 @contextmanager

@@ -32,7 +32,8 @@ from TransformerSegLib.training.recipe import Recipe, read_recipe
 from TransformerSegLib.training.record_file import read_record
 from TransformerSegLib.training.rehearsal import rehearse
 from TransformerSegLib.training.reports import Watch
-from TransformerSegLib.training.run_folder import PROGRESS, alone_in
+from TransformerSegLib.training.run_files import PROGRESS
+from TransformerSegLib.training.run_folder import alone_in
 from TransformerSegLib.training.starting import Start, starting_weights
 from TransformerSegLib.training.table import told
 

@@ -15,7 +15,7 @@ from TransformerSegLib.training.learning_log import LearningLog
 from TransformerSegLib.training.processes import gathered, is_first
 from TransformerSegLib.training.progress_file import State
 from TransformerSegLib.training.reports import EpochReport, Measured, StepReport, Watch
-from TransformerSegLib.training.run_folder import CURVE, LOG
+from TransformerSegLib.training.run_files import CURVE, LOG
 from TransformerSegLib.training.tensorboard_log import TensorBoardLog
 
 if TYPE_CHECKING:
