@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from TransformerSegLib.bundles.catalogue import find_bundle
 from TransformerSegLib.bundles.measured import rewrite_measured, with_measured
 from TransformerSegLib.bundles.published import CATALOGUE_FORMAT
 from TransformerSegLib.bundles.reading import read_bundle
@@ -26,6 +27,11 @@ LONGEST_PAUSE = 0.05
 """Seconds of work of the window's own thread, after which it is seen to stand still."""
 
 HIPPOCAMPUS = "Hippocampus, Swin UNETR"
+
+
+def megabytes() -> float:
+    """Of the embedded model's weights."""
+    return (find_bundle().folder / "models" / "model.safetensors").stat().st_size / 1e6
 
 
 @pytest.fixture
@@ -49,7 +55,7 @@ def bundle(folder: Path, title: str, licence: str = "Apache-2.0", **options) -> 
 def test_a_model_shows_modality_structures_size_and_whether_it_is_there(user):
     item = user.ui.modelList.item(0)
 
-    assert item.text().splitlines() == [HIPPOCAMPUS, "MR · 2 structures · 8 MB, on disk"]
+    assert item.text().splitlines() == [HIPPOCAMPUS, f"MR · 2 structures · {megabytes():.0f} MB, on disk"]
     assert "Posterior hippocampus" in user.reads("modelLabel")
 
 

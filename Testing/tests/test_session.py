@@ -702,7 +702,7 @@ class TestErrors:
         for report in (run.report, session.report(failure)):
             for secret in ("mustermann", "erika", "4711", str(Path.home()).lower() + "/"):
                 assert secret not in report.lower()
-        assert f"Model: {DEFAULT_MODEL} 1.0.0" in run.report
+        assert f"Model: {DEFAULT_MODEL} {find_bundle().card.version}" in run.report
         assert f"Weights: SHA-256 {find_bundle().weights_sha256}" in run.report
         shape = "×".join(map(str, read_volume(MR).array.shape))
         assert f"Input 1: {shape} voxels of " in run.report
