@@ -29,11 +29,6 @@ LONGEST_PAUSE = 0.05
 HIPPOCAMPUS = "Hippocampus, Swin UNETR"
 
 
-def megabytes() -> float:
-    """Of the embedded model's weights."""
-    return (find_bundle().folder / "models" / "model.safetensors").stat().st_size / 1e6
-
-
 @pytest.fixture
 def user(tmp_path) -> Iterator[PanelUser]:
     """Nothing is there to be downloaded."""
@@ -54,8 +49,9 @@ def bundle(folder: Path, title: str, licence: str = "Apache-2.0", **options) -> 
 
 def test_a_model_shows_modality_structures_size_and_whether_it_is_there(user):
     item = user.ui.modelList.item(0)
+    megabytes = find_bundle().weights.stat().st_size / 1e6
 
-    assert item.text().splitlines() == [HIPPOCAMPUS, f"MR · 2 structures · {megabytes():.0f} MB, on disk"]
+    assert item.text().splitlines() == [HIPPOCAMPUS, f"MR · 2 structures · {megabytes:.0f} MB, on disk"]
     assert "Posterior hippocampus" in user.reads("modelLabel")
 
 
