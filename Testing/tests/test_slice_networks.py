@@ -9,6 +9,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from TransformerSegLib.errors import BundleRejected
+from TransformerSegLib.networks import packed_linear_module
+from TransformerSegLib.networks.fast_form import fast_form
 from TransformerSegLib.networks.registry import build, configured
 from TransformerSegLib.networks.swin_unet_module import SwinBlock, SwinUnetModule, from_windows, into_windows
 from TransformerSegLib.networks.transunet_resnet_module import ResNet
@@ -34,11 +36,18 @@ SWIN = {
     "num_heads": [3, 6, 12, 24],
     "window_size": 4,
 }
+
+EXACT = 2e-5
+"""Largest difference between two logits that are the same but for rounding, in parts of the logits' range."""
+
 PURE = {"hybrid": False, "n_skip": 0}
+
+PUBLISHED = [{"in_channels": 1, "out_channels": 9}]
+"""Of both; these networks are large."""
 
 CONFIGURATIONS = [
     ("SwinUnet", SWIN),
-    ("SwinUnet", {"in_channels": 1, "out_channels": 9}),
+    ("SwinUnet", *PUBLISHED),
     ("SwinUnet", {**SWIN, "img_size": 96, "window_size": 3, "in_channels": 3, "out_channels": 1}),
     ("SwinUnet", {**SWIN, "img_size": 32, "window_size": 64}),
     ("SwinUnet", {**SWIN, "window_size": 1, "num_heads": [1, 2, 4, 8]}),
@@ -46,7 +55,7 @@ CONFIGURATIONS = [
     ("SwinUnet", {**SWIN, "ape": True, "qkv_bias": False, "patch_norm": False}),
     ("SwinUnet", {**SWIN, "stem_channels": 1, "img_size": 160, "window_size": 5}),
     ("TransUNet", TRANSUNET),
-    ("TransUNet", {"in_channels": 1, "out_channels": 9}),
+    ("TransUNet", *PUBLISHED),
     ("TransUNet", {**TRANSUNET, "img_size": 80, "in_channels": 3, "n_skip": 1, "resnet_layers": [2, 1, 3]}),
     ("TransUNet", {**TRANSUNET, "img_size": 32, "n_skip": 0, "out_channels": 1}),
     ("TransUNet", {**TRANSUNET, "width_factor": 1.5, "skip_channels": [768, 384], "n_skip": 2, "multi_scale": True}),
@@ -63,6 +72,8 @@ def network_of(architecture: str, arguments: Mapping[str, object]) -> torch.nn.M
     with torch.no_grad():
         for tensor in network.parameters():
             tensor.add_(0.05 * torch.randn_like(tensor))
+        for norm in (layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)):
+            norm.running_mean.normal_(), norm.running_var.uniform_(0.5, 2.0)
     return network
 
 
@@ -105,6 +116,33 @@ def test_the_operations_are_those_that_torch_counts_and_the_answer_has_the_pixel
     with FlopCounterMode(display=False) as counted, torch.no_grad():
         assert module(image).shape == (1, network.out_channels, *window)
     assert network.operations(window) == pytest.approx(counted.get_total_flops(), rel=1e-6)
+
+
+@pytest.mark.parametrize(("architecture", "arguments"), [case for case in CONFIGURATIONS if case[1] not in PUBLISHED])
+def test_the_fast_form_answers_alike(architecture: str, arguments: dict[str, object]):
+    plain = network_of(architecture, arguments).requires_grad_(False)
+    before = {name: tensor.clone() for name, tensor in plain.state_dict().items()}
+    form = fast_form(plain)
+    images = torch.randn(2, arguments["in_channels"], plain.img_size, plain.img_size)
+    with torch.inference_mode():
+        expected, found = plain(images), form(images)
+    assert form.fast is not None
+    assert (found - expected).abs().max() < EXACT * (expected.max() - expected.min())
+    assert (found.argmax(1) == expected.argmax(1)).double().mean() >= 0.99999
+    assert list(form.state_dict()) == list(before)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in plain.state_dict().items())
+
+
+def test_where_torch_comes_without_onednn_its_own_products_are_called(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(packed_linear_module, "_has_onednn", lambda: False)
+    test_the_fast_form_answers_alike("SwinUnet", SWIN)
+    test_the_fast_form_answers_alike("TransUNet", TRANSUNET)
+
+
+def test_a_slice_of_another_size_is_left_to_the_plain_network():
+    form = fast_form(network_of("SwinUnet", SWIN))
+    with torch.inference_mode(), pytest.raises(RuntimeError):
+        form(torch.randn(1, 1, 96, 96))
 
 
 @pytest.mark.parametrize(("architecture", "arguments"), [("SwinUnet", SWIN), ("TransUNet", TRANSUNET)])

@@ -166,7 +166,8 @@ def test_presets_change_nothing_of_slices(swin_unet: Bundle):
 
 def test_a_cancel_does_not_wait_for_the_rest_of_a_batch(bundle: Bundle):
     segmenter, cancel, reached = Segmenter(bundle, "cpu"), CancelToken(), []
-    layers = list(segmenter._network.loaded().modules())
+    segmenter.segment([ct_volume()])  # makes the network's fast form
+    layers = list(segmenter._network.loaded().fast.modules())
 
     def cancel_in_the_second_layer(layer: torch.nn.Module, inputs: tuple, scores: torch.Tensor) -> None:
         reached.append(layer)
@@ -179,6 +180,20 @@ def test_a_cancel_does_not_wait_for_the_rest_of_a_batch(bundle: Bundle):
         segmenter.segment([ct_volume()], told.append, cancel)
     assert reached == [first]
     assert told[-1].done == 0
+
+
+def test_after_a_cancelled_run_the_same_segmenter_runs_again(bundle: Bundle):
+    volume, cancel = ct_volume(), CancelToken()
+    segmenter = Segmenter(bundle, "cpu", ONE_BY_ONE)
+
+    def cancel_after_a_slice(progress: Progress) -> None:
+        if progress.stage is Stage.SEGMENT and progress.done:
+            cancel.cancel()
+
+    with pytest.raises(Cancelled):
+        segmenter.segment([volume], cancel_after_a_slice, cancel)
+    expected = Segmenter(bundle, "cpu", ONE_BY_ONE).segment([volume]).layers[0]
+    assert np.array_equal(segmenter.segment([volume]).layers[0], expected)
 
 
 def test_memory_that_runs_out_halves_the_batch_says_so_and_changes_no_label(bundle: Bundle):

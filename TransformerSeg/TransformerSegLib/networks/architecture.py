@@ -80,9 +80,24 @@ class Architecture(Arguments, ABC):
         """Floating-point operations of one forward pass over one window: those of its matrix products and
         convolutions, beside which all others are few."""
 
+    @property
+    def has_fast_form(self) -> bool:
+        """Whether ``fast_form`` covers the network with these arguments."""
+        return False
+
     @abstractmethod
     def module(self) -> torch.nn.Module:
         """The network with random weights. Input: (B, in_channels, *window) float32; output: (B, out_channels, …)."""
+
+    @property
+    def has_layers(self) -> bool:
+        """Whether there are ``layers``."""
+        return False
+
+    def layers(self) -> torch.nn.Module:
+        """The network's layers, named as in ``module`` and with its tensors, of which ``fast_form`` makes a network
+        without MONAI, which takes seconds to load. Only where ``has_layers``."""
+        raise NotImplementedError
 
     def outline(self) -> dict[str, torch.Tensor]:
         """Every tensor of the network by its name, with shape and type but without memory.
@@ -92,8 +107,8 @@ class Architecture(Arguments, ABC):
         """
         import torch
 
-        with torch.device("meta"), _numbers_on_the_cpu():
-            tensors = dict(self.module().state_dict())
+        with torch.device("meta"), _shapes_only():
+            tensors = dict((self.layers() if self.has_layers else self.module()).state_dict())
         size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
         if size > MAXIMUM_NETWORK_BYTES:
             raise BundleRejected(
@@ -116,15 +131,24 @@ def fixed_window_fault(built_for: tuple[int, ...], roi_size: tuple[int, ...]) ->
     return None
 
 
-def _numbers_on_the_cpu() -> torch.overrides.TorchFunctionMode:
-    """MONAI reads the values of a ``linspace`` while it builds a network; without memory they would not exist."""
+def _shapes_only() -> torch.overrides.TorchFunctionMode:
+    """What networks do with numbers while they are built, for tensors without memory.
+
+    MONAI reads the values of a ``linspace``: these are kept. It stacks places and draws random weights by ``erfinv_``
+    and ``clamp_``: of these only the shape is made, since for them torch would load its compiler, which takes more than
+    a second.
+    """
     import torch
 
-    class NumbersOnTheCpu(torch.overrides.TorchFunctionMode):
+    class ShapesOnly(torch.overrides.TorchFunctionMode):
         def __torch_function__(self, function, types, args=(), kwargs=None):
             kwargs = dict(kwargs or {})
             if function is torch.linspace:
                 kwargs["device"] = "cpu"
+            if function in (torch.Tensor.erfinv_, torch.Tensor.clamp_):
+                return args[0]
+            if function is torch.stack and len(args) == 1 and not kwargs and all(one.is_meta for one in args[0]):
+                return args[0][0].new_empty((len(args[0]), *args[0][0].shape))
             return function(*args, **kwargs)
 
-    return NumbersOnTheCpu()
+    return ShapesOnly()

@@ -119,6 +119,10 @@ class SwinUnet(SliceArchitecture):
         total += linear(tokens[0], self.embed_dim, self.patch_size**2 * self.embed_dim)
         return total + linear(self.img_size**2, self.embed_dim, self.out_channels)
 
+    @property
+    def has_fast_form(self) -> bool:
+        return True
+
     def module(self) -> torch.nn.Module:
         from TransformerSegLib.networks.swin_unet_module import SwinUnetModule
 

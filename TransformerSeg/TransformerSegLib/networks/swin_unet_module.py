@@ -31,7 +31,7 @@ class SwinUnetModule(nn.Module):
 
     def __init__(self, sizes: SwinUnet) -> None:
         super().__init__()
-        self.stem_channels = sizes.stem_channels
+        self.stem_channels, self.img_size = sizes.stem_channels, sizes.img_size
         features, side, last = sizes.embed_dim, sizes.img_size // sizes.patch_size, STAGES - 1
         self.patch_embed = PatchEmbedding(sizes.stem_channels, features, sizes.patch_size, sizes.patch_norm)
         self.absolute_pos_embed = nn.Parameter(torch.zeros(1, side * side, features)) if sizes.ape else None

@@ -149,6 +149,10 @@ class SwinUNETR(Architecture):
         total += sum(two_convolutions(levels[level], features[level], features[level]) for level in (1, 2, 3, 5))
         return total + sum(joining(levels[level], features[level + 1], features[level]) for level in range(5))
 
+    @property
+    def has_fast_form(self) -> bool:
+        return self.norm_name == "instance"
+
     def module(self) -> torch.nn.Module:
         from monai.networks import nets
 
@@ -156,6 +160,35 @@ class SwinUNETR(Architecture):
         if self.downsample == LEGACY_MERGING:
             arguments["downsample"] = _legacy_patch_merging()
         return nets.SwinUNETR(**arguments)
+
+    @property
+    def has_layers(self) -> bool:
+        return self.has_fast_form
+
+    def layers(self) -> torch.nn.Module:
+        from TransformerSegLib.networks.swin_unetr_layers_module import (
+            CORNERS,
+            CORNERS_OF_MERGING,
+            Kind,
+            SwinUNETRLayers,
+        )
+
+        corners = {LEGACY_MERGING: LEGACY_CORNERS, "merging": CORNERS_OF_MERGING, "mergingv2": CORNERS}
+        kind = Kind(
+            self.in_channels,
+            self.out_channels,
+            self.feature_size,
+            self.depths,
+            self.num_heads,
+            self._window_sides,
+            self.mlp_ratio,
+            self.qkv_bias,
+            self.patch_norm,
+            self.normalize,
+            self.use_v2,
+            corners[self.downsample],
+        )
+        return SwinUNETRLayers(kind)
 
 
 MERGINGS_TOLD = {

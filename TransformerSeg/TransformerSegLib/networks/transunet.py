@@ -188,6 +188,10 @@ class TransUNet(SliceArchitecture):
             inputs = outputs
         return total + convolution(self.img_size**2, inputs, self.out_channels, axes=2)
 
+    @property
+    def has_fast_form(self) -> bool:
+        return True
+
     def module(self) -> torch.nn.Module:
         from TransformerSegLib.networks.transunet_module import TransUNetModule
 

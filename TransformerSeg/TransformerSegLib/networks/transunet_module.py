@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from TransformerSegLib.networks.perceptron_module import Perceptron
-from TransformerSegLib.networks.transunet import HEAD_CHANNELS
+from TransformerSegLib.networks.transunet import HALVINGS, HEAD_CHANNELS
 from TransformerSegLib.networks.transunet_resnet_module import ResNet
 
 LAYER_NORM_EPSILON = 1e-6
@@ -54,7 +54,7 @@ class TransUNetModule(nn.Module):
         multi_scale: bool,
     ) -> None:
         super().__init__()
-        self.stem_channels = stem_channels
+        self.stem_channels, self.img_size = stem_channels, side * patch_size * (1 if resnet is None else 2**HALVINGS)
         self.transformer = nn.Module()
         self.transformer.embeddings = Embeddings(
             None if resnet is None else ResNet(stem_channels, *resnet),

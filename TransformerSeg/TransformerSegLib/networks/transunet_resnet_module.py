@@ -92,7 +92,9 @@ class Bottleneck(nn.Module):
 class StandardisedConvolution(nn.Conv2d):
     """A convolution with weights of mean 0 and (biased) variance 1 for each of its output channels."""
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
+    def standardised(self) -> torch.Tensor:
         variance, mean = torch.var_mean(self.weight, dim=(1, 2, 3), keepdim=True, correction=0)
-        weight = (self.weight - mean) / torch.sqrt(variance + STANDARDISATION_EPSILON)
-        return self._conv_forward(features, weight, self.bias)
+        return (self.weight - mean) / torch.sqrt(variance + STANDARDISATION_EPSILON)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self._conv_forward(features, self.standardised(), self.bias)

@@ -120,6 +120,10 @@ class UNETR(Architecture):
                 total += two_convolutions(voxels * UPSAMPLED, features, features, self.res_block)
         return total
 
+    @property
+    def has_fast_form(self) -> bool:
+        return self.norm_name == "instance"
+
     def module(self) -> torch.nn.Module:
         from monai.networks import nets
 
