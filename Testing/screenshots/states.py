@@ -245,6 +245,16 @@ def choices(user: PanelUser) -> None:
 
 
 @state
+def faster(user: PanelUser) -> None:
+    """The network is to compute with 16 bits, if this computer's processor can."""
+    _sample(user)
+    user.fold("advancedCollapsibleButton", False)
+    box = user.ui.presetBox
+    box.setCurrentIndex(max(box.findData("faster-cpu"), 1))
+    user.wait()
+
+
+@state
 def failed(user: PanelUser) -> None:
     """A run that could not be made: the model's weights were damaged on disk."""
     _sample(user)

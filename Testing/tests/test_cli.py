@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,9 +19,11 @@ import SimpleITK
 import typer
 
 from TransformerSegLib import cli
-from TransformerSegLib.bundles.catalogue import DEFAULT_MODEL
+from TransformerSegLib.bundles.catalogue import DEFAULT_MODEL, find_bundle
 from TransformerSegLib.bundles.plan import Activation, OutputPlan
+from TransformerSegLib.bundles.reading import read_bundle
 from TransformerSegLib.commands import console
+from TransformerSegLib.inference import offering
 from TransformerSegLib.resources import resources_folder
 
 from bundle_factory import write_bundle
@@ -515,6 +518,31 @@ def test_a_preset_is_what_the_windows_overlap_by(tmp_path: Path, monkeypatch: py
         assert run([*arguments, *chosen], monkeypatch) == 0
         options = json.loads(report.read_text(encoding="utf-8"))["provenance"]["options"]
         assert [options["preset"], options["overlap"]] == [preset or "standard", [overlap] * 3]
+
+
+def test_the_time_of_each_stage_is_told_where_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    arguments = ["segment", SAMPLE, "--output", tmp_path / "a.seg.nrrd", "--overwrite"]
+    assert run(arguments, monkeypatch) == 0
+    assert "Time:" not in capsys.readouterr().out
+    assert run([*arguments, "--timing"], monkeypatch) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Time:")]
+    told = re.findall(r"(\w+) [\d.]+ s \((\d+) %\)", line)
+    assert [stage for stage, _ in told] == ["start", "read", "load", "prepare", "segment", "restore", "save"]
+    assert sum(int(share) for _, share in told) == pytest.approx(100, abs=4)
+
+
+def test_precision_is_checked_by_a_command_which_writes_the_card(tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setattr(offering, "computes_in_bfloat16", lambda: True)
+    model, data = tmp_path / "model", tmp_path / "data" / "imagesTr"
+    shutil.copytree(find_bundle().folder, model)
+    data.mkdir(parents=True)
+    shutil.copy(SAMPLE, data)
+    assert run(["check-precision", model, "--data", data.parent, "--write-card"], monkeypatch) == 0
+    assert "passed: each class reaches 0.998, on 1 cases" in capsys.readouterr().out
+    assert read_bundle(model).card.bfloat16.cases == 1
+    output = tmp_path / "a.seg.nrrd"
+    assert run(["segment", SAMPLE, "--model", model, "--output", output, "--preset", "faster-cpu"], monkeypatch) == 0
+    assert output.exists()
 
 
 def test_a_preset_that_there_is_not_ends_with_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):

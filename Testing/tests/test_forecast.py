@@ -14,11 +14,13 @@ from TransformerSegLib.bundles.bundle import Bundle
 from TransformerSegLib.bundles.catalogue import find_bundle
 from TransformerSegLib.bundles.reading import read_bundle
 from TransformerSegLib.errors import VolumeTooSmall
-from TransformerSegLib.inference.forecast import forecast_seconds, operations_per_second
+from TransformerSegLib.inference.forecast import SHARE_IN_BFLOAT16, forecast_seconds, operations_per_second
 from TransformerSegLib.inference.memory import estimate
 from TransformerSegLib.inference.presets import Preset
+from TransformerSegLib.networks.fast_form import fast_form
+from TransformerSegLib.networks.registry import configured
 
-from bundle_factory import write_bundle
+from bundle_factory import SMALL_NETWORKS, write_bundle
 
 SHAPE = (96, 160, 96)
 
@@ -32,7 +34,8 @@ def bundle() -> Bundle:
 @pytest.mark.parametrize("preset", list(Preset))
 def test_a_pace_that_was_measured_counts_for_every_window(bundle: Bundle, device: str, preset: Preset):
     windows = estimate(bundle, SHAPE, np.eye(4), preset).windows
-    assert forecast_seconds(bundle, SHAPE, np.eye(4), device, 0.25, preset) == pytest.approx(windows * 0.25)
+    seen = windows * preset.passes(bundle.card) * (SHARE_IN_BFLOAT16 if preset.halves else 1)
+    assert forecast_seconds(bundle, SHAPE, np.eye(4), device, 0.25, preset) == pytest.approx(seen * 0.25)
 
 
 def test_nothing_is_told_of_a_gpu_that_was_never_used(bundle: Bundle):
@@ -56,6 +59,22 @@ def test_a_larger_network_takes_longer(tmp_path: Path):
     arguments = {**small.plan.network.arguments, "feature_size": 16}
     large = replace(small, plan=replace(small.plan, network=replace(small.plan.network, arguments=arguments)))
     assert forecast_seconds(large, SHAPE, np.eye(4), "cpu") > 2 * forecast_seconds(small, SHAPE, np.eye(4), "cpu")
+
+
+def test_a_network_without_a_fast_form_is_expected_to_take_longer(bundle: Bundle):
+    arguments = {**bundle.plan.network.arguments, "norm_name": "batch"}
+    plain = replace(bundle, plan=replace(bundle.plan, network=replace(bundle.plan.network, arguments=arguments)))
+    assert not configured("SwinUNETR", arguments).has_fast_form
+    assert forecast_seconds(plain, SHAPE, np.eye(4), "cpu") > 1.5 * forecast_seconds(bundle, SHAPE, np.eye(4), "cpu")
+
+
+@pytest.mark.parametrize("changes", [{}, {"norm_name": "batch"}], ids=["as it is", "with batch norms"])
+@pytest.mark.parametrize("name", SMALL_NETWORKS)
+def test_a_fast_form_is_counted_on_where_there_is_one(name: str, changes: dict[str, object]):
+    arguments = {"in_channels": 1, "out_channels": 2, **SMALL_NETWORKS[name]}
+    made = configured(name, arguments | (changes if name in ("SwinUNETR", "UNETR") else {}))
+    network = made.module().eval()
+    assert made.has_fast_form == (fast_form(network) is not network)
 
 
 def test_the_speed_is_measured_once():

@@ -13,7 +13,7 @@ from TransformerSegLib.bundles.plan import NormalizeIntensity, OutputPlan, Spaci
 from TransformerSegLib.bundles.reading import read_bundle
 from TransformerSegLib.errors import DeviceUnavailable, OutOfMemory
 from TransformerSegLib.inference.devices import CPU, Device, available_devices, choose_device
-from TransformerSegLib.inference.memory import Estimate, estimate, fitting
+from TransformerSegLib.inference.memory import Estimate, estimate, fitting, roomy
 from TransformerSegLib.inference.placement import Placement
 from TransformerSegLib.inference.progress import Progress
 from TransformerSegLib.inference.segmenter import Segmenter
@@ -34,6 +34,30 @@ def gpu(free: int) -> Device:
 def bundle(tmp_path_factory) -> Bundle:
     folder = tmp_path_factory.mktemp("memory") / "bundle"
     return read_bundle(write_bundle(folder, preparation=(Spacing((1.0, 1.0, 1.0)),), output=OutputPlan()))
+
+
+@pytest.mark.parametrize(
+    ("free", "windows", "batch"),
+    [
+        (40_000, 100, 8),  # enough for any GPU
+        (9_200, 100, 4),  # half of it: 600 and four windows
+        (9_199, 100, 2),
+        (3_000, 100, 1),
+        (40_000, 5, 4),
+        (40_000, 1, 1),
+    ],
+)
+def test_a_gpu_with_room_is_given_more_windows_at_a_time(free: int, windows: int, batch: int):
+    needed, wanted = replace(NEEDED, windows=windows), replace(ON_GPU, batch_size=1)
+    assert roomy(needed, wanted, gpu(free)) == replace(wanted, batch_size=batch)
+
+
+def test_what_the_bundle_asks_for_is_never_made_smaller_and_a_cpu_gets_no_more():
+    assert roomy(NEEDED, replace(ON_GPU, batch_size=16), gpu(10**6)).batch_size == 16
+    assert roomy(NEEDED, replace(ON_GPU, batch_size=4), gpu(1000)).batch_size == 4
+    on_cpu = Placement(CPU, CPU, 1)
+    assert roomy(NEEDED, on_cpu, AMPLE) is on_cpu
+    assert roomy(NEEDED, ON_GPU, replace(gpu(0), free_bytes=None)) is ON_GPU
 
 
 @pytest.mark.parametrize(

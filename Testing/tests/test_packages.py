@@ -87,6 +87,7 @@ from TransformerSegLib.inference.volume import Volume
 array = np.random.default_rng(0).integers(0, 400, (32, 32, 32)).astype(np.int16)
 bundle = ModelLibrary("nowhere").bundle("hippocampus_swin_unetr")
 Segmenter(bundle).segment([Volume(array, np.eye(4), "noise")])
+bundle.network()  # MONAI's, which a GPU runs
 print(json.dumps([name for name in {needed!r} if name not in sys.modules]))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

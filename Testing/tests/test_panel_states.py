@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import slicer
 
+from TransformerSegLib.inference.instructions import computes_in_bfloat16
+
 from panel_user import PanelUser, plain
 from states import PANEL_WIDTH, STATES, in_state
 
@@ -36,6 +38,7 @@ WHAT_TO_DO_NEXT = {
     "card": ("forecastLabel", "window"),
     "figures": ("forecastLabel", "window"),
     "choices": ("forecastLabel", "window"),
+    "faster": ("presetHint", "numbers" if computes_in_bfloat16() is False else "16 bits"),
     "failed": ("errorLabel", "→"),
     "training_choosing": ("trainingTimeHint", "told once it runs"),
     "training": ("trainingLabel", "left"),

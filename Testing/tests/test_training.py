@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from TransformerSegLib.bundles.card import PrecisionCheck
 from TransformerSegLib.bundles.reading import read_bundle
 from TransformerSegLib.errors import DeviceUnavailable, OutputRejected, PackagesMissing, TrainingDataRejected
 from TransformerSegLib.training import curve, needed_packages, session
 from TransformerSegLib.training.data_list import read_data_list
 from TransformerSegLib.training.evaluation_session import evaluate_bundle
+from TransformerSegLib.training.export import write_trained_card
 from TransformerSegLib.training.fine_tuning import fine_tune
 from TransformerSegLib.training.metrics import METRICS, dice
 from TransformerSegLib.training.progress_file import ProgressFile, State, Told
@@ -140,6 +142,17 @@ def test_train_exports_a_bundle_with_its_log_and_what_defined_it(trained: Traine
     assert json.loads((trained.model / "training" / "card.json").read_text()) == CARD
     hidden = {path.name for folder in (trained.model.parent, trained.run) for path in folder.glob(".*")}
     assert hidden == {LOCK}
+
+
+def test_a_trained_model_says_how_it_was_mirrored_and_nothing_of_16_bits(trained: Trained, tmp_path: Path):
+    model = Path(shutil.copytree(trained.model, tmp_path / "model"))
+    recipe = read_recipe(trained.definition / "recipe.json").model_copy(update={"flip_axes": (0, 2)})
+    checked = PrecisionCheck(dice={"Anterior": 1.0}, data="other cases", cases=1, weights_sha256="0" * 64)
+    others = read_bundle(model).card.model_copy(update={"mirror_axes": (1,), "bfloat16": checked})
+    write_trained_card(model, others, recipe)
+    card = read_bundle(model).card
+    assert card.mirror_axes == (0, 2)
+    assert card.bfloat16 is None
 
 
 def test_the_card_of_a_trained_model_has_the_figures_that_evaluate_finds(trained: Trained, tmp_path: Path):

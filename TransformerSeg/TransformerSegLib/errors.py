@@ -164,6 +164,10 @@ class DeviceUnavailable(TransformerSegError):
     """The chosen device does not exist on this machine."""
 
 
+class PresetUnavailable(TransformerSegError):
+    """The chosen preset is not for this computer, or not for this model."""
+
+
 class OutOfMemory(TransformerSegError):
     """Neither the device nor the computer's memory suffices, after every fallback."""
 

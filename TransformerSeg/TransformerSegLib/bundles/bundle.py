@@ -16,6 +16,8 @@ from TransformerSegLib.networks.registry import configured
 if TYPE_CHECKING:
     import torch
 
+    from TransformerSegLib.networks.architecture import Architecture
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -52,8 +54,28 @@ class Bundle:
         Raises:
             BundleRejected: the weights are damaged or do not fit the network.
         """
-        architecture = configured(self.plan.network.architecture, self.plan.network.arguments)
-        tensors = read_tensors(self.weights, architecture)
-        network = architecture.module()
+        # Before the network is built: a network that is too large is refused by its outline.
+        tensors = self._tensors()
+        return self._filled(self._architecture.module(), tensors)
+
+    def layers(self) -> torch.nn.Module | None:
+        """The network's layers with its weights, without MONAI; see ``Architecture.layers``.
+
+        Raises:
+            BundleRejected: as ``network``.
+        """
+        if not self._architecture.has_layers:
+            return None
+        tensors = self._tensors()
+        return self._filled(self._architecture.layers(), tensors)
+
+    @property
+    def _architecture(self) -> Architecture:
+        return configured(self.plan.network.architecture, self.plan.network.arguments)
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        return read_tensors(self.weights, self._architecture)
+
+    def _filled(self, network: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
         fill(network, tensors, self.weights)
         return network.eval().requires_grad_(False)

@@ -70,6 +70,35 @@ class Figure(_Record):
         return f"{mean} [{', '.join(ends)}]" if ends else mean
 
 
+ALIKE = 0.998
+"""Dice of a class between an exact result and one in bfloat16, from which on the two count as the same."""
+
+
+class PrecisionCheck(_Record):
+    """How the model's results in bfloat16 compare with its own exact ones.
+
+    Attributes:
+        dice: class name → mean Dice of the one against the other, over the cases in which either found it.
+        data: what it was measured on.
+        cases: how many.
+        weights_sha256: of the weights that were measured; of others it says nothing.
+    """
+
+    dice: dict[str, UnitInterval] = Field(min_length=1)
+    data: str
+    cases: int = Field(ge=1)
+    weights_sha256: str
+
+    @property
+    def passed(self) -> bool:
+        return min(self.dice.values()) >= ALIKE
+
+    def in_words(self) -> str:
+        """ "same results, Dice 0.9991 or more on 17 cases (of …)"."""
+        verdict = "same results" if self.passed else "other results"
+        return f"{verdict}, Dice {min(self.dice.values()):.4f} or more on {self.cases} cases ({self.data})"
+
+
 class InputChannel(_Record):
     """One input volume of a model: its name ("FLAIR"), and words by which file and node names tell it."""
 
@@ -106,6 +135,8 @@ class Card(_Record):
         patch_merging: of a Swin UNETR, in words ("as MONAI 0.9 to 1.4"); empty for other networks. It follows from the
             bundle's network, whatever its metadata says.
         slices: how the slices lie that the network sees one by one; None where it sees windows of the volume.
+        mirror_axes: of its window, along which training mirrored what it saw.
+        bfloat16: how it does in bfloat16; None: nobody looked.
     """
 
     name: str
@@ -126,6 +157,8 @@ class Card(_Record):
     trained_with_monai: str | None = None
     patch_merging: str = ""
     slices: SliceAxis | None = None
+    mirror_axes: tuple[Annotated[int, Field(ge=0, le=2)], ...] = ()
+    bfloat16: PrecisionCheck | None = None
 
     @model_validator(mode="after")
     def _labels_and_channels_are_distinct(self) -> Self:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from TransformerSegLib.bundles.card import Card, Figure
+from TransformerSegLib.bundles.card import Card, Figure, PrecisionCheck
 from TransformerSegLib.bundles.fields import OWN_BLOCK, part
 from TransformerSegLib.bundles.layout import DESCRIPTION, METADATA
 from TransformerSegLib.bundles.writing import measured_lines, rewrite_json, rewrite_text
@@ -59,12 +59,25 @@ def rewrite_measured(folder: Path, before: Card, after: Card) -> None:
     Raises:
         OutputRejected: the folder cannot be written to.
     """
-    fields = after.model_dump(mode="json", include={"dice", "dice_data", "figures"})
-    metadata, description = folder / METADATA, folder / DESCRIPTION
-    content = json.loads(metadata.read_text(encoding="utf-8"))
-    rewrite_json(metadata, {**content, OWN_BLOCK: {**part(content, OWN_BLOCK), **fields}})
+    _rewrite_fields(folder, after.model_dump(mode="json", include={"dice", "dice_data", "figures"}))
+    description = folder / DESCRIPTION
     text = description.read_text(encoding="utf-8") if description.is_file() else f"# {after.title}\n"
     rewrite_text(description, _document(text, before, after))
+
+
+def rewrite_precision(folder: Path, check: PrecisionCheck) -> None:
+    """Write into a bundle's metadata how it does in bfloat16.
+
+    Raises:
+        OutputRejected: the folder cannot be written to.
+    """
+    _rewrite_fields(folder, {"bfloat16": check.model_dump(mode="json")})
+
+
+def _rewrite_fields(folder: Path, fields: Mapping[str, object]) -> None:
+    metadata = folder / METADATA
+    content = json.loads(metadata.read_text(encoding="utf-8"))
+    rewrite_json(metadata, {**content, OWN_BLOCK: {**part(content, OWN_BLOCK), **fields}})
 
 
 def _document(text: str, before: Card, after: Card) -> str:

@@ -63,6 +63,8 @@ def show_card(bundle: Bundle) -> None:
         typer.echo(f"Class {definition.label}: {definition.name}{code}{measured}")
         for title, figure in card.figures.get(definition.name, {}).items():
             typer.echo(f"  {title}: {figure.in_words()}")
+    if card.bfloat16 is not None:
+        typer.echo(f"With 16 bits: {card.bfloat16.in_words()}")
     needs = card.requirements
     if needs.modality:
         typer.echo(f"Modality: {needs.modality}")

@@ -19,6 +19,12 @@ PRODUCTS, OPERATIONS_PER_BYTE = 1.5, 400.0
 pieces, and so many for each byte of its activations, which go through memory. Fitted to six networks from 0.3 to 640
 billion operations a window, of which each took between 0.6 and 1.8 times as long."""
 
+FAST_PRODUCTS, FAST_OPERATIONS_PER_BYTE = 0.9, 100.0
+"""The same of a network in its fast form: of five, each took between 0.7 and 1.6 times as long."""
+
+SHARE_IN_BFLOAT16 = 0.7
+"""Of an exact run's time, where the processor computes in bfloat16; measured on a Swin UNETR of 48 features."""
+
 MATRIX_SIDE = 512
 MEASURING_S = 0.05
 
@@ -37,8 +43,9 @@ def forecast_seconds(
         shape: (I, J, K) of the input, after it was cut to a region.
         affine: 4×4, index → RAS in mm.
         device_name: "cpu", "cuda:0", …; not "auto".
-        seconds_per_window: as it was measured in an earlier run of this model on this device; None: not yet.
-        preset: how much the windows overlap.
+        seconds_per_window: as it was measured in an earlier exact run of this model on this device; None: not yet.
+        preset: how much the windows overlap, and how each is computed. Where only the body is looked at, which takes
+            the voxels to find, this is the most that it will take.
 
     Returns:
         seconds; without an earlier run only roughly, and for the CPU alone: None for other devices.
@@ -46,7 +53,8 @@ def forecast_seconds(
     Raises:
         VolumeTooSmall: the model cannot fill its windows from so few voxels.
     """
-    windows = estimate(bundle, shape, affine, preset).windows
+    windows = estimate(bundle, shape, affine, preset).windows * preset.passes(bundle.card)
+    windows *= SHARE_IN_BFLOAT16 if preset.halves else 1
     if seconds_per_window is not None:
         return windows * seconds_per_window
     if device_name != CPU:
@@ -69,5 +77,7 @@ def operations_per_second() -> float:
 
 def _operations(network: Architecture, roi_size: tuple[int, ...]) -> float:
     """In operations of a matrix product: what the forward pass over one window takes as much time as."""
-    bytes_moved = network.activation_bytes(roi_size) - WORKSPACE_BYTES
-    return PRODUCTS * network.operations(roi_size) + OPERATIONS_PER_BYTE * bytes_moved
+    products, per_byte = PRODUCTS, OPERATIONS_PER_BYTE
+    if network.has_fast_form:
+        products, per_byte = FAST_PRODUCTS, FAST_OPERATIONS_PER_BYTE
+    return products * network.operations(roi_size) + per_byte * (network.activation_bytes(roi_size) - WORKSPACE_BYTES)

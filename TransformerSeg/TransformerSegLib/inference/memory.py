@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,6 +36,9 @@ HALF_PRECISION_FACTOR = 2
 
 USUAL_LAYERS = 4
 """Classes may overlap in as many layers as there are classes; anatomy rarely needs more than a few."""
+
+LARGEST_BATCH, ROOMY_SHARE = 8, 0.5
+"""Windows, or slices, that are enough for any GPU at a time; and how much of its free memory they may take."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,24 @@ def fitting(needed: Estimate, placement: Placement, device: Device, computer: De
             remedy="Segment only a part of it (--roi)",
         )
     return steps
+
+
+def roomy(needed: Estimate, placement: Placement, device: Device) -> Placement:
+    """The placement with as many windows at a time as keep a GPU busy, and leave half of its free memory free.
+
+    A CPU is as fast with one at a time, and a GPU whose free memory is not known is left alone.
+
+    Args:
+        placement: as the model's bundle has it; its batch is never made smaller.
+        device: that of the placement.
+    """
+    if placement.device == CPU or device.free_bytes is None:
+        return placement
+    larger = replace(placement, batch_size=2 * placement.batch_size)
+    enough = larger.batch_size <= min(LARGEST_BATCH, needed.windows)
+    if not enough or needed.on_device(larger) > ROOMY_SHARE * device.free_bytes:
+        return placement
+    return roomy(needed, larger, device)
 
 
 def _fits(needed: Estimate, placement: Placement, device: Device, computer: Device) -> bool:

@@ -63,7 +63,10 @@ class PreparedImage:
 
 
 def prepare(
-    volumes: Sequence[Volume], steps: Sequence[PreparationStep], cancel: CancelToken | None = None
+    volumes: Sequence[Volume],
+    steps: Sequence[PreparationStep],
+    cancel: CancelToken | None = None,
+    measure_on: Sequence[Volume] | None = None,
 ) -> PreparedImage:
     """Do what a bundle's preprocessing does.
 
@@ -72,24 +75,43 @@ def prepare(
 
     Args:
         volumes: one per channel, all on the same grid, which is the first one's.
+        measure_on: of which ``volumes`` are a part; intensities are measured on these. None: on ``volumes``.
 
     Raises:
         BundleRejected: the steps resample twice.
         Cancelled: on the token's demand.
     """
     cancel = cancel or CancelToken()
-    grid = ModelGrid(volumes[0].affine, volumes[0].array.shape)
-    image = PreparedImage(tuple(volume.array for volume in volumes), (), grid)
+    image = _unprepared(volumes)
+    apart = measure_on is not None and any(map(_measures, steps))
+    whole = _unprepared(measure_on) if apart else None
     for step in steps:
         cancel.raise_if_cancelled()
-        match step:
-            case Orientation():
-                image = _oriented(image, step)
-            case Spacing():
-                image = _spaced(image, step, cancel)
-            case _:
-                image = _scaled(image, step)
+        before = whole
+        whole = None if before is None else _done(before, step, cancel, before)
+        image = _done(image, step, cancel, before or image)
     return image
+
+
+def _unprepared(volumes: Sequence[Volume]) -> PreparedImage:
+    return PreparedImage(
+        tuple(volume.array for volume in volumes), (), ModelGrid(volumes[0].affine, volumes[0].array.shape)
+    )
+
+
+def _measures(step: PreparationStep) -> bool:
+    return not isinstance(step, Orientation | Spacing) and measures_image(step)
+
+
+def _done(
+    image: PreparedImage, step: PreparationStep, cancel: CancelToken, measured_on: PreparedImage
+) -> PreparedImage:
+    match step:
+        case Orientation():
+            return _oriented(image, step)
+        case Spacing():
+            return _spaced(image, step, cancel)
+    return _scaled(image, step, measured_on)
 
 
 def _oriented(image: PreparedImage, step: Orientation) -> PreparedImage:
@@ -137,10 +159,10 @@ def _linear_oblique(
         yield row, interpolated(slab.double().numpy(), [along_rows - start, *others])
 
 
-def _scaled(image: PreparedImage, step: IntensityStep) -> PreparedImage:
+def _scaled(image: PreparedImage, step: IntensityStep, measured_on: PreparedImage) -> PreparedImage:
     import torch
 
-    whole = _whole(image) if measures_image(step) else torch.empty((len(image.channels), 0, 0, 0))
+    whole = _whole(measured_on) if measures_image(step) else torch.empty((len(image.channels), 0, 0, 0))
     return replace(image, intensity=(*image.intensity, measured(step, whole)))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import pairwise
@@ -23,6 +23,7 @@ from TransformerSegLib.inference.belonging import (
     check_together,
     frame_of_reference_findings,
 )
+from TransformerSegLib.inference.body import crop_to_body, looks_for_body, told_cut
 from TransformerSegLib.inference.checks import (
     check_against_card,
     check_number_of_inputs,
@@ -32,8 +33,9 @@ from TransformerSegLib.inference.checks import (
 from TransformerSegLib.inference.devices import AUTO, CPU, choose_device
 from TransformerSegLib.inference.discretising import Discretiser, discretiser, voxels_of_labels
 from TransformerSegLib.inference.grids import bring_together, check_grids, gaps_in_words
-from TransformerSegLib.inference.memory import Estimate, estimate, fitting
+from TransformerSegLib.inference.memory import Estimate, estimate, fitting, roomy
 from TransformerSegLib.inference.network_run import ScoreBlock
+from TransformerSegLib.inference.offering import check_offered
 from TransformerSegLib.inference.parts import Part
 from TransformerSegLib.inference.placement import Placement, is_out_of_memory, nothing_smaller
 from TransformerSegLib.inference.preparation import PreparedImage, prepare
@@ -44,7 +46,10 @@ from TransformerSegLib.inference.restoring import restore
 from TransformerSegLib.inference.segmentation import Segment, Segmentation
 from TransformerSegLib.inference.slices import SliceRun
 from TransformerSegLib.inference.sliding_window import SlidingWindow
+from TransformerSegLib.inference.stopwatch import Stopwatch
 from TransformerSegLib.inference.volume import Volume
+from TransformerSegLib.networks.fast_form import fast_form, memory_kept
+from TransformerSegLib.networks.forms import in_bfloat16, mirrored
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +65,8 @@ class SegmentOptions:
         accept_mismatch: segment although the input is outside what the model's card allows.
         region: segment only inside it; None: the whole volume.
         batch_size: windows, or slices, a forward pass; None: what the bundle says.
-        preset: how much the windows overlap; slices do not.
+        preset: speed against care.
+        unchecked: let ``Preset.FASTER_CPU`` run although the model's card does not say that it may: to check that.
 
     Raises:
         ValueError: the batch size is less than 1.
@@ -70,6 +76,7 @@ class SegmentOptions:
     region: Region | None = None
     batch_size: int | None = None
     preset: Preset = Preset.STANDARD
+    unchecked: bool = False
 
     def __post_init__(self) -> None:
         if self.batch_size is not None and self.batch_size < 1:
@@ -123,6 +130,7 @@ class Segmenter:
             InputRejected: a volume cannot be segmented (one of its kinds).
             InputMismatch: the volumes are outside what the card allows, and that was not accepted.
             DeviceUnavailable: this machine has no such device.
+            PresetUnavailable: the preset is not for this device, or not for this model.
             BundleRejected: the weights are damaged.
             OutOfMemory: after every fallback.
             Cancelled: on the token's demand.
@@ -139,13 +147,21 @@ class Segmenter:
         run.tell(Stage.LOAD, 0, 1)
         for gap in gaps_in_words((inputs[0], *volumes[1:])):
             run.note(Stage.LOAD, gap)
-        placement = self._placement(inputs[0], run)
-        network = self._network.loaded()
+        body = self._body(inputs)
+        seen = inputs if body is None else tuple(map(body.cut, inputs))
+        placement = self._placement(seen[0], run)
+        network = self._network.loaded(self.options.preset, placement.device)
         run.cancel.raise_if_cancelled()
         run.tell(Stage.PREPARE, 0, 1)
-        image = prepare(inputs, self.bundle.plan.preparation, run.cancel)
-        labels = run.labels(network, image, placement, volumes[0], crop)
-        return run.segmentation(volumes, labels, mismatches)
+        image = prepare(seen, self.bundle.plan.preparation, run.cancel, measure_on=inputs)
+        labels = run.labels(network, image, placement, volumes[0], body or crop)
+        return run.segmentation(volumes, labels, mismatches, body)
+
+    def _body(self, inputs: Sequence[Volume]) -> Crop | None:
+        """What of the study is looked at; None: all of it."""
+        if not looks_for_body(self.options.preset, self.bundle.plan.window, self.options.region is not None):
+            return None
+        return crop_to_body(inputs, inputs[0].modality or self.bundle.card.requirements.modality)
 
     def _inputs(
         self, volumes: Sequence[Volume], cancel: CancelToken
@@ -174,10 +190,13 @@ class Segmenter:
     def _placement(self, volume: Volume, run: _Run) -> Placement:
         """What was asked for, or less where the estimate says that it would not fit; then that is told."""
         device, computer = choose_device(self._wanted_device), choose_device(CPU)
+        check_offered(self.options.preset, self.bundle, device.name, self.options.unchecked)
         chosen = self.options.batch_size
         batch_size = self.bundle.plan.window.batch_size if chosen is None else chosen
         run.needed = estimate(self.bundle, volume.array.shape, volume.affine, self.options.preset)
-        steps = fitting(run.needed, Placement(device.name, device.name, batch_size), device, computer)
+        wanted = Placement(device.name, device.name, batch_size)
+        wanted = roomy(run.needed, wanted, device) if chosen is None else wanted
+        steps = fitting(run.needed, wanted, device, computer)
         for before, after in pairwise(steps):
             run.note(Stage.LOAD, after.told_from(before, run.part))
         run.tell(Stage.LOAD, 0, 1, note=run.needed.in_words(steps[-1]))
@@ -185,16 +204,40 @@ class Segmenter:
 
 
 class _SharedNetwork:
-    """A bundle's network, loaded when it is first asked for."""
+    """A bundle's network in the forms that were asked for, each loaded when it first is."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
-        self._network: torch.nn.Module | None = None
+        self._plain: torch.nn.Module | None = None
+        self._exact: torch.nn.Module | None = None
+        self._halved: torch.nn.Module | None = None
 
-    def loaded(self) -> torch.nn.Module:
-        if self._network is None:
-            self._network = self._bundle.network()
-        return self._network
+    def loaded(self, preset: Preset = Preset.STANDARD, device_name: str = CPU) -> torch.nn.Module:
+        form = self._in_bfloat16() if preset.halves else self._in_float32(device_name)
+        return mirrored(form, preset.mirror_axes(self._bundle.card))
+
+    def _in_float32(self, device_name: str) -> torch.nn.Module:
+        """What was made for the CPU alone is of no use to a GPU."""
+        if self._exact is None or (device_name != CPU and self._plain is None):
+            without_monai = self._of_layers() if device_name == CPU and self._plain is None else None
+            self._exact = without_monai or fast_form(self._loaded())
+        return self._exact
+
+    def _of_layers(self) -> torch.nn.Module | None:
+        """The fast form made without MONAI, where there is one."""
+        layers = self._bundle.layers()
+        form = None if layers is None else fast_form(layers)
+        return None if form is layers else form
+
+    def _in_bfloat16(self) -> torch.nn.Module:
+        if self._halved is None:
+            self._halved = in_bfloat16(self._loaded())
+        return self._halved
+
+    def _loaded(self) -> torch.nn.Module:
+        if self._plain is None:
+            self._plain = self._bundle.network()
+        return self._plain
 
 
 def _mismatches(given: Sequence[Volume], cut: Sequence[Volume], card: Card) -> list[InputMismatch]:
@@ -218,12 +261,14 @@ class _Run:
         self.part = Part.of(self._window)
         self._on_progress = on_progress
         self._started = time.monotonic()
+        self._stopwatch = Stopwatch()
         self._notes: list[str] = []
         self._placement: Placement | None = None
         self.needed: Estimate | None = None
         self._discretiser: Discretiser = discretiser(bundle.plan.output, bundle.card.classes)
 
     def tell(self, stage: Stage, done: int, total: int, seconds_left: float | None = None, note: str = "") -> None:
+        self._stopwatch.switch(stage)
         self._on_progress(Progress(stage, done, total, seconds_left, note, self.part))
 
     def note(self, stage: Stage, sentence: str, done: int = 0, total: int = 0) -> None:
@@ -263,7 +308,11 @@ class _Run:
             parts = SlidingWindow(network, image, self._window, placement, **told)
         pace = Pace(len(parts))
         self.tell(Stage.SEGMENT, 0, pace.total)
-        yield from parts.blocks()
+        with memory_kept(network):
+            for block in parts.blocks():
+                self._stopwatch.switch(Stage.RESTORE)
+                yield block
+                self._stopwatch.switch(Stage.SEGMENT)
         self.tell(Stage.RESTORE, 0, 1)
 
     def segmentation(
@@ -271,6 +320,7 @@ class _Run:
         volumes: Sequence[Volume],
         layers: tuple[np.ndarray, ...],
         mismatches: Sequence[InputMismatch],
+        body: Crop | None,
     ) -> Segmentation:
         card = self._bundle.card
         voxel_ml = abs(float(np.linalg.det(volumes[0].affine[:3, :3]))) / MM3_PER_ML
@@ -284,15 +334,13 @@ class _Run:
             for position, definition in enumerate(card.classes)
             for layer in [self._discretiser.layer_of(position)]
         )
+        name = f"{volumes[0].name} {card.title}"
+        segmentation = Segmentation(layers, volumes[0].affine, segments, name, {})
+        for sentence in () if body is None else told_cut(segmentation, body):
+            self.note(Stage.RESTORE, sentence, 0, 1)
         self.tell(Stage.RESTORE, 1, 1, seconds_left=0.0)
         self.cancel.raise_if_cancelled()
-        return Segmentation(
-            layers,
-            volumes[0].affine,
-            segments,
-            f"{volumes[0].name} {card.title}",
-            self._provenance(volumes, mismatches),
-        )
+        return replace(segmentation, provenance=self._provenance(volumes, mismatches, body))
 
     def _window_options(self) -> dict[str, object]:
         window = self._window
@@ -300,7 +348,9 @@ class _Run:
             return {"slices": self._bundle.plan.slices, "size": list(window.size)}
         return {"window": list(window.size), "overlap": list(window.overlap), "weighting": window.weighting.value}
 
-    def _provenance(self, volumes: Sequence[Volume], mismatches: Sequence[InputMismatch]) -> dict[str, object]:
+    def _provenance(
+        self, volumes: Sequence[Volume], mismatches: Sequence[InputMismatch], body: Crop | None
+    ) -> dict[str, object]:
         card, region = self._bundle.card, self._options.region
         placement = self._placement
         return {
@@ -314,6 +364,9 @@ class _Run:
                 "preset": self._options.preset.value,
                 "batch_size": placement.batch_size,
                 **self._window_options(),
+                "bits": 16 if self._options.preset.halves else 32,
+                "mirrored_along": list(self._options.preset.mirror_axes(card)),
+                "looked_at": None if body is None else [[extent.start, extent.stop] for extent in body.box],
                 "accept_mismatch": self._options.accept_mismatch,
                 "region": None if region is None else {name: value.tolist() for name, value in vars(region).items()},
             },
@@ -329,4 +382,5 @@ class _Run:
             },
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - self._started, 3),
+            "stages": self._stopwatch.seconds(),
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import qt
@@ -40,8 +40,8 @@ class AdvancedSection:
         self._devices, self._on_changed = devices, on_changed
         self._filling = False
         self._automatic = ""
-        for preset in Preset:
-            self._ui.presetBox.addItem(_(preset.title), preset.value)
+        self._refused: dict[Preset, str] | None = None
+        self.offer({})
         self.list_devices()
         self._ui.deviceBox.connect("currentIndexChanged(int)", self._on_index)
         self._ui.presetBox.connect("currentIndexChanged(int)", self._on_index)
@@ -61,6 +61,25 @@ class AdvancedSection:
     def preset(self) -> Preset:
         return Preset(self._ui.presetBox.currentData)
 
+    def offer(self, refused: Mapping[Preset, str]) -> None:
+        """List the presets, without those that are refused; the tooltip says why. Where the chosen one is refused, the
+        standard one takes its place.
+
+        Args:
+            refused: preset → why, as a sentence without its full stop.
+        """
+        if refused == self._refused:
+            return
+        chosen = self._ui.presetBox.currentData if self._ui.presetBox.count else Preset.STANDARD.value
+        self._refused, self._filling = dict(refused), True
+        self._ui.presetBox.clear()
+        for preset in Preset:
+            if preset not in refused:
+                self._ui.presetBox.addItem(_(preset.title), preset.value)
+        self._ui.presetBox.currentIndex = max(self._ui.presetBox.findData(chosen), 0)
+        self._ui.presetBox.toolTip = "\n".join([_("Speed against care."), *map(_refused_words, refused.items())])
+        self._filling = False
+
     def close(self) -> None:
         """Let go of the timer."""
         self._smoothed.stop()
@@ -71,7 +90,7 @@ class AdvancedSection:
         if self._ui.deviceBox.findData(device) < 0:
             self._ui.deviceBox.addItem(_("{device} (not found)").format(device=device), device)
         self._ui.deviceBox.currentIndex = self._ui.deviceBox.findData(device)
-        self._ui.presetBox.currentIndex = self._ui.presetBox.findData(preset.value)
+        self._ui.presetBox.currentIndex = max(self._ui.presetBox.findData(preset.value), 0)
         self._filling = False
         self._explain()
 
@@ -109,6 +128,11 @@ class AdvancedSection:
         self._ui.presetHint.text = _(self.preset.explanation)
         self._ui.deviceHint.visible = self.device == AUTO
         self._ui.deviceHint.text = self._automatic
+
+
+def _refused_words(refused: tuple[Preset, str]) -> str:
+    preset, why = refused
+    return _("“{preset}” is not offered: {why}.").format(preset=_(preset.title), why=_(why))
 
 
 def _device_words(device: Device) -> str:

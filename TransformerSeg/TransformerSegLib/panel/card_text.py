@@ -35,6 +35,7 @@ def card_text(summary: ModelSummary, bundle: Bundle | None, recorded_sha256: str
         *(_made(bundle) if bundle else []),
         _measured(card) if card and card.dice else _part(_("Dice"), summary.dice or _("not stated")),
         _figures(card) if card else "",
+        _part(_("With 16 bits"), card.bfloat16.in_words()) if card and card.bfloat16 else "",
         _bullets(_("Limits"), card.limits) if card else "",
         _part(_("Licence"), _licence(summary)),
         _bullets(_("References"), card.references) if card else "",

@@ -52,6 +52,7 @@ def forecast_run(request: Request, bundle: Bundle, frames: int, settings: Settin
     Raises:
         TransformerSegError: the volume or the region is not what it was when it was checked.
     """
+    from TransformerSegLib.inference.body import looks_for_body
     from TransformerSegLib.inference.forecast import forecast_seconds
     from TransformerSegLib.inference.memory import estimate
     from TransformerSegLib.inference.placement import Placement
@@ -65,7 +66,10 @@ def forecast_run(request: Request, bundle: Bundle, frames: int, settings: Settin
     if seconds is not None:
         seconds *= frames
     memory = needed.on_cpu(placement)
-    return Forecast(needed.windows, memory, seconds, _words(needed, frames, memory, seconds, device))
+    words = _words(needed, frames, memory, seconds, device)
+    if looks_for_body(request.preset, bundle.plan.window, request.region is not None):
+        words = _("at most {words}").format(words=words)  # where the body is, only the voxels tell
+    return Forecast(needed.windows, memory, seconds, words)
 
 
 def expected_device(wanted: str, settings: Settings) -> str | None:

@@ -121,7 +121,9 @@ class Panel:
             return
         self._model.choose(self._parameters.model)
         self._parameters.model = self._model.chosen.name if self._model.chosen else ""
+        self._refresh_advanced()
         check = self._refresh_input()
+        self._refresh_advanced()  # by now the model has been read
         self._refresh_result()
         self._refresh_ready(check)
         self._refresh_segments()
@@ -149,11 +151,17 @@ class Panel:
         self._input.show_frames(frames_of(self._request.volumes[0]) if complete else None)
         return check
 
+    def _refresh_advanced(self) -> None:
+        """A preset that the model, or the device, does not allow is no longer chosen."""
+        parameters = self._parameters
+        self._advanced.offer(self._session.refused_presets(parameters.model, parameters.device))
+        self._advanced.show(parameters.device, parameters.preset)
+        parameters.preset = self._advanced.preset
+
     def _refresh_result(self) -> None:
         structures = self._model.chosen.structures if self._model.chosen else ()
         self._result.show_structures(structures, self._parameters.unwanted)
         self._result.show_target(self._parameters.segmentation is not None)
-        self._advanced.show(self._parameters.device, self._parameters.preset)
         self._training.show_model(self._model.chosen, self._model.licence_accepted)
 
     def _refresh_ready(self, check: InputCheck | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from TransformerSegLib.inference.devices import AUTO
 from TransformerSegLib.jobs.job import Job, JobState
 from TransformerSegLib.panel.placing import put_result
 from TransformerSegLib.panel.remedies import Unexpected, for_panel
-from TransformerSegLib.panel.report import report_text, weights_fact
+from TransformerSegLib.panel.report import report_text, stages_fact, weights_fact
 from TransformerSegLib.panel.run import Run, RunState
 from TransformerSegLib.panel.scene_events import SceneEvents
 from TransformerSegLib.panel.settings import AUTO_DEVICE_USED, Settings, remember_pace
@@ -136,8 +137,11 @@ class Runner:
 
     def _finish(self, undertaking: Undertaking, finished: Finished) -> None:
         """A job is done: into the scene with it, and on to the next frame if there is one."""
-        run = undertaking.run
+        run, begun = undertaking.run, time.monotonic()
         put_result(self._scene, undertaking, finished)
+        facts = (*undertaking.facts, *weights_fact(undertaking.bundle))
+        facts = (*facts, stages_fact(finished.segmentation, building=time.monotonic() - begun))
+        run.report = report_text(None, facts, "", undertaking.redaction)
         self._remember(undertaking, finished)
         if run.frame < run.frames:
             run.frame += 1
@@ -149,8 +153,10 @@ class Runner:
         provenance = finished.segmentation.provenance
         if undertaking.request.device == AUTO:
             self._settings.setValue(AUTO_DEVICE_USED, provenance["device"])
-        if finished.seconds_per_window is not None:
-            remember_pace(self._settings, undertaking.bundle, provenance["device"], finished.seconds_per_window)
+        preset = undertaking.request.preset
+        if finished.seconds_per_window is not None and not preset.halves:  # else the exact ones would be promised it
+            pace = finished.seconds_per_window / preset.passes(undertaking.bundle.card)
+            remember_pace(self._settings, undertaking.bundle, provenance["device"], pace)
 
     def _fail(self, undertaking: Undertaking, error: BaseException, trace: str = "") -> None:
         run = undertaking.run

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from slicer.i18n import tr as _
 
 from TransformerSegLib.errors import Cancelled, InputMismatch, TransformerSegError
+from TransformerSegLib.inference.offering import why_not
+from TransformerSegLib.inference.presets import Preset
 from TransformerSegLib.panel.checking import InputCheck, Verdict, check_classes, check_inputs, refused, unchecked
 from TransformerSegLib.panel.forecasting import Forecast, forecast_run
 from TransformerSegLib.panel.redaction import Redaction
@@ -84,6 +86,13 @@ class Session:
             return None
         self._bundles[model] = (_stamp(bundle), bundle)
         return bundle
+
+    def refused_presets(self, model: str, device: str) -> dict[Preset, str]:
+        """The presets that the model cannot be run with on that device, and why; as long as nothing has read the model
+        yet, only what the device says."""
+        _, bundle = self._bundles.get(model, (None, None))
+        reasons = {preset: why_not(preset, bundle, device) for preset in Preset}
+        return {preset: reason for preset, reason in reasons.items() if reason is not None}
 
     def propose_inputs(
         self, model: str, shown: slicer.vtkMRMLScalarVolumeNode | None

@@ -89,7 +89,10 @@ def export_bundle(
 
 def write_trained_card(folder: Path, card: Card, recipe: Recipe, start: Start | None = None) -> None:
     """(Re)write what a trained bundle says of itself."""
-    trained = card.model_copy(update={"trained_with_monai": version("monai")})
+    mirrored = recipe.flip_axes if recipe.axes == VOLUME_AXES else ()
+    trained = card.model_copy(
+        update={"trained_with_monai": version("monai"), "mirror_axes": mirrored, "bfloat16": None}
+    )
     write_card(folder, trained, plan_of(recipe), _trained_by(start))
 
 
