@@ -1,7 +1,7 @@
 # make demo         segment a real volume with the embedded model, into a real MRML scene
 # make test         style, floors and tests: on all cores at once, but for those that measure time or memory
 # make screenshots  draw the panel in each of its states, and its result, as PNG
-# make bench        speed and memory against stock MONAI, as a Markdown table
+# make bench        speed and memory against stock MONAI, as a Markdown table, and where the time goes, as PNG
 # Each sets up what it needs (a virtual environment in .venv, and, as root on Debian, system packages).
 
 PYTHON ?= python3
@@ -24,7 +24,7 @@ screenshots: $(READY)
 	$(BIN)/python Testing/screenshots --output screenshots
 
 bench: $(READY)
-	$(BIN)/python Testing/benchmarks
+	$(BIN)/python Testing/benchmarks --picture where-time-goes.png
 
 $(READY): pyproject.toml .constraints.txt Testing/system_packages.sh
 	sh Testing/system_packages.sh $(PYTHON)
@@ -35,4 +35,4 @@ $(READY): pyproject.toml .constraints.txt Testing/system_packages.sh
 	touch $@
 
 clean:
-	rm -rf .venv demo-output screenshots
+	rm -rf .venv demo-output screenshots where-time-goes.png

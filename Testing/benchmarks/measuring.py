@@ -5,9 +5,10 @@ from __future__ import annotations
 import gc
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 MB = 1e6
+PRODUCT_SIDE, PRODUCTS = 2048, 8
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -18,13 +19,36 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def interleaved(works: dict[str, Callable[[], object]], repeats: int = 3) -> dict[str, float]:
+class Median(float):
+    """Of several measurements, which it keeps."""
+
+    def __new__(cls, measured: Sequence[float]) -> Median:
+        median = super().__new__(cls, statistics.median(measured))
+        median._measured = tuple(measured)
+        return median
+
+    @property
+    def spread(self) -> str:
+        """ "4.91–5.10"."""
+        return f"{min(self._measured):.2f}–{max(self._measured):.2f}"
+
+
+def interleaved(works: dict[str, Callable[[], object]], repeats: int = 3) -> dict[str, Median]:
     """Median seconds of each, run in turns so that whatever else the machine does falls on all alike."""
     times: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(repeats):
         for name, work in works.items():
             times[name].append(seconds(work))
-    return {name: statistics.median(measured) for name, measured in times.items()}
+    return {name: Median(measured) for name, measured in times.items()}
+
+
+def product_speed() -> float:
+    """Operations a second of torch's matrix product, the fastest of a few, as many threads as everything else has."""
+    import torch
+
+    factor = torch.rand(PRODUCT_SIDE, PRODUCT_SIDE)
+    fastest = min(seconds(lambda: factor @ factor) for _ in range(PRODUCTS))
+    return 2.0 * PRODUCT_SIDE**3 / fastest
 
 
 def peak_megabytes(work: Callable[[], object]) -> float:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -35,7 +35,7 @@ from measuring import MB, interleaved, peak_megabytes, seconds
 
 WHOLE = (512, 512, 300)
 THIN = (512, 512, 100)
-SLICES = 16
+SLICES = 8
 HEAD = WindowPlan((96, 96, 96), 1, (0.5, 0.5, 0.5), Weighting.GAUSSIAN)
 ON_CPU = Placement("cpu", "cpu", 1)
 
@@ -112,7 +112,7 @@ def whole_body(classes: int, with_stock: bool) -> Iterator[Row]:
         yield Row(f"{what}: s", taken[0])
         return
     stock_megabytes = peak_megabytes(lambda: taken.append(seconds(lambda: stock(volume, classes, expected))))
-    same = _share(labels, expected)
+    same = share(labels, expected)
     yield Row(f"{what}: MB above the volume", megabytes, stock_megabytes, same)
     yield Row(f"{what}: s", taken[0], taken[1], same)
 
@@ -153,7 +153,7 @@ def restoring() -> Iterator[Row]:
     megabytes = peak_megabytes(by_us)
     stock_megabytes = peak_megabytes(by_stock)
     times = interleaved({"ours": by_us, "stock": by_stock}, repeats=2)
-    same = _share(labels, expected)
+    same = share(labels, expected)
     yield Row(f"{what}: MB beside scores and labels", megabytes, stock_megabytes, same)
     yield Row(f"{what}: s", times["ours"], times["stock"], same)
 
@@ -218,7 +218,7 @@ def whole_way() -> Iterator[Row]:
 
         times = interleaved({"ours": by_us, "stock": by_stock})
         what = f"CT 122×101×30, small Swin UNETR, {'resampled to 2 mm' if pixdim else 'not resampled'}: s"
-        yield Row(what, times["ours"], times["stock"], _share(labels[0], expected[0]))
+        yield Row(what, times["ours"], times["stock"], share(labels[0], expected[0]))
 
 
 def estimates() -> Iterator[Row]:
@@ -274,7 +274,7 @@ def slices() -> Iterator[Row]:
 
         megabytes, stock_megabytes = peak_megabytes(by_us), peak_megabytes(by_stock)
         times = interleaved({"ours": by_us, "stock": by_stock}, repeats=1)
-        same = _share(labels[0], expected[0])
+        same = share(labels[0], expected[0])
         what = f"512×512 slices, {name}, beside the official test code"
         yield Row(f"{what}: MB above volume and network", megabytes, stock_megabytes, same)
         yield Row(f"{what}: s a slice", times["ours"] / SLICES, times["stock"] / SLICES, same)
@@ -284,11 +284,57 @@ def panel() -> Iterator[Row]:
     """A run in the panel: its speed, and the window's."""
     from panel_rows import figures
 
-    for values in figures():
+    yield from _rows(figures())
+
+
+def forward_passes() -> Iterator[Row]:
+    """One window of the networks with a fast form, beside MONAI's own modules with the same weights."""
+    from network_rows import windows
+
+    yield from _rows(windows())
+
+
+def slice_networks() -> Iterator[Row]:
+    """Slices through the networks of slices, beside a loop that gives the plain network one at a time."""
+    from network_rows import slices_one_by_one
+
+    yield from _rows(slices_one_by_one())
+
+
+def whole_network() -> Iterator[Row]:
+    """Swin UNETR over a volume of eight windows."""
+    from network_rows import eight_windows
+
+    yield from _rows(eight_windows())
+
+
+def sixteen_bits() -> Iterator[Row]:
+    """A window in bfloat16, beside MONAI's in float32."""
+    from network_rows import window_in_bfloat16
+
+    yield from _rows(window_in_bfloat16())
+
+
+def real_ct() -> Iterator[Row]:
+    """A whole-body CT from file to labels, resampled by the bundle; where the sample data lie beside the repository."""
+    from ct_rows import figures
+
+    yield from _rows(figures())
+
+
+def _rows(figures: Iterable[tuple]) -> Iterator[Row]:
+    for values in figures:
         yield Row(*values)
 
 
-def _share(labels: np.ndarray, expected: np.ndarray) -> str:
+def command_line() -> Iterator[Row]:
+    """The whole of a run from the command line, with all that is loaded for it; beside MONAI's for the same bundle."""
+    from command_rows import figures
+
+    yield from _rows(figures())
+
+
+def share(labels: np.ndarray, expected: np.ndarray) -> str:
     return f"{np.mean(labels == expected):.5%} of labels equal"
 
 
@@ -301,12 +347,18 @@ ROWS: dict[str, Callable[[], Iterator[Row]]] = {
         resampling,
         whole_way,
         estimates,
+        forward_passes,
+        whole_network,
+        sixteen_bits,
+        slice_networks,
         slices,
+        real_ct,
         panel,
+        command_line,
     )
 }
 
 
 def measured(name: str) -> list[tuple]:
     """The rows of that name, as plain values."""
-    return [astuple(row) for row in ROWS[name]()]
+    return [tuple(vars(row).values()) for row in ROWS[name]()]
