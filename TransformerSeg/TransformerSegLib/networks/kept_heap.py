@@ -19,7 +19,7 @@ TRIM_THRESHOLD, MMAP_MAX = -1, -4
 USUAL_TRIM_THRESHOLD, USUAL_MMAP_MAX = 128 * 1024, 65536
 """glibc's own."""
 
-NEVER_TRIM = 2**31 - 1
+NEVER_TRIM = -1
 
 _lock = threading.Lock()
 _keepers = 0
