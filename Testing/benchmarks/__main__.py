@@ -1,6 +1,6 @@
 """``make bench``: one Markdown table, of speed and memory beside stock MONAI, and a picture of where the time goes.
 
-Takes about twenty minutes on two cores; what is being measured is told on the error stream.
+Takes about twenty-five minutes on two cores; what is being measured is told on the error stream.
 """
 
 from __future__ import annotations

@@ -42,6 +42,21 @@ def interleaved(works: dict[str, Callable[[], object]], repeats: int = 3) -> dic
     return {name: Median(measured) for name, measured in times.items()}
 
 
+def interleaved_with_memory(
+    works: dict[str, Callable[[], object]], repeats: int
+) -> tuple[dict[str, Median], dict[str, float]]:
+    """As ``interleaved``, of work that takes minutes: its memory is measured in the same runs. Seconds, and the most
+    megabytes, of each."""
+    times: dict[str, list[float]] = {name: [] for name in works}
+    megabytes = dict.fromkeys(works, 0.0)
+    for _ in range(repeats):
+        for name, work in works.items():
+            taken = times[name]
+            peak = peak_megabytes(lambda taken=taken, work=work: taken.append(seconds(work)))
+            megabytes[name] = max(megabytes[name], peak)
+    return {name: Median(measured) for name, measured in times.items()}, megabytes
+
+
 def product_speed() -> float:
     """Operations a second of torch's matrix product, the fastest of a few, as many threads as everything else has."""
     import torch

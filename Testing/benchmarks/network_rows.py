@@ -17,7 +17,7 @@ from TransformerSegLib.inference.sliding_window import SlidingWindow
 from TransformerSegLib.networks.fast_form import fast_form, memory_kept
 from TransformerSegLib.networks.registry import build, configured
 
-from measuring import interleaved, peak_megabytes, product_speed, seconds
+from measuring import interleaved, interleaved_with_memory, peak_megabytes, product_speed
 from rows import HEAD, ON_CPU, highest, share, volume_of
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 SMALL = "--small" in sys.argv
 FEATURES, SIDE, HIDDEN = (12, 64, 96) if SMALL else (48, 96, 768)
 SLICE_SIDE, SLICES = (32, 2) if SMALL else (224, 8)
+VOLUMES = 2
+"""Of eight windows, in turns: each pair takes more than a minute."""
+
 WINDOWS_AT_ONCE = 4
 """In bfloat16 a window is short beside the taking of memory, which a run does once."""
 
@@ -121,12 +124,11 @@ def eight_windows() -> Iterator[tuple]:
             scores = inferer(plan)(torch.from_numpy(volume.array)[None, None], plain)
             expected[:] = scores.argmax(dim=1)[0].numpy()
 
-    taken = []
-    megabytes = peak_megabytes(lambda: taken.append(seconds(by_us)))
-    stock_megabytes = peak_megabytes(lambda: taken.append(seconds(by_stock)))
+    times, megabytes = interleaved_with_memory({"ours": by_us, "stock": by_stock}, VOLUMES)
     same, what = share(labels[0], expected), f"{SWIN_UNETR_WINDOW}, {shape[0]}³ voxels"
-    yield f"{what}: MB above the network", megabytes, stock_megabytes, same
-    yield f"{what}: s", *taken, same
+    yield f"{what}: MB above the network", megabytes["ours"], megabytes["stock"], same
+    spreads = " and ".join(each.spread for each in times.values())
+    yield f"{what}: s", times["ours"], times["stock"], f"{same}; {spreads} s"
 
 
 def window_in_bfloat16() -> Iterator[tuple]:

@@ -30,6 +30,7 @@ from TransformerSegLib.inference.restoring import restore
 from TransformerSegLib.inference.slices import SliceRun
 from TransformerSegLib.inference.sliding_window import SlidingWindow
 from TransformerSegLib.inference.volume import Volume
+from TransformerSegLib.networks.fast_form import fast_form, memory_kept
 
 from measuring import MB, interleaved, peak_megabytes, seconds
 
@@ -199,6 +200,7 @@ def whole_way() -> Iterator[Row]:
     arguments = {"in_channels": 1, "out_channels": 3, **SMALL_NETWORKS["SwinUNETR"]}
     torch.manual_seed(0)
     network = build("SwinUNETR", arguments).eval()
+    form = fast_form(network)
     volume = real_volume(CT)
     for pixdim in (None, (2.0, 2.0, 2.0)):
         spacing = [Spacing(pixdim)] if pixdim else []
@@ -209,8 +211,8 @@ def whole_way() -> Iterator[Row]:
 
         def by_us(plan=plan, labels=labels) -> None:
             image = prepare([volume], plan.preparation)
-            with torch.inference_mode():
-                blocks = SlidingWindow(network, image, plan.window, ON_CPU).blocks()
+            with torch.inference_mode(), memory_kept(form):
+                blocks = SlidingWindow(form, image, plan.window, ON_CPU).blocks()
                 restore(blocks, image.grid, plan.output, highest(3), labels)
 
         def by_stock(plan=plan, expected=expected) -> None:
@@ -235,7 +237,7 @@ def estimates() -> Iterator[Row]:
     }
     for name, (size, arguments, shape) in networks.items():
         architecture = configured(name, {"in_channels": 1, "out_channels": 14, **arguments})
-        network = architecture.module().eval()
+        network = fast_form(architecture.module().eval())
         with torch.inference_mode():
             batch = torch.zeros(shape)
             network(batch)
@@ -258,15 +260,16 @@ def slices() -> Iterator[Row]:
         arguments = {"in_channels": 1, "out_channels": 9, "img_size": 224}
         torch.manual_seed(0)
         network = build(name, arguments).eval()
+        form = fast_form(network)
         steps = (Orientation("SPL"), NormalizeIntensity())
         plan = Plan(NetworkPlan(name, arguments), steps, SlicePlan((224, 224)), OutputPlan())
         labels, expected = np.zeros((1, *volume.array.shape), np.uint8), []
 
-        def by_us(network=network, plan=plan, labels=labels) -> None:
+        def by_us(form=form, plan=plan, labels=labels) -> None:
             image = prepare([volume], plan.preparation)
             placement = Placement("cpu", "cpu", plan.window.batch_size)
-            with torch.inference_mode():
-                blocks = SliceRun(network, image, plan.window, plan.output, placement).blocks()
+            with torch.inference_mode(), memory_kept(form):
+                blocks = SliceRun(form, image, plan.window, plan.output, placement).blocks()
                 restore(blocks, image.grid, plan.output, highest(9), labels)
 
         def by_stock(network=network, plan=plan, expected=expected) -> None:

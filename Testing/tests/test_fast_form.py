@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 
 import pytest
 import torch
@@ -256,3 +257,67 @@ def test_the_layers_alone_which_need_no_monai_answer_alike():
         images = image((32, 64, 32))
         with torch.no_grad():
             assert torch.allclose(fast_form(layers)(images), fast_form(plain)(images), atol=1e-6)
+
+
+def test_another_thread_gets_memory_of_its_own(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(kept_memory_module, "WORTH_KEEPING_BYTES", 1)
+    form, images, others = fast_form(network("SwinUNETR", SWIN)), image((32, 64, 32)), image((32, 64, 32)) * 3.0 + 1.0
+
+    def answer_another() -> None:
+        with torch.no_grad():
+            form(others)
+
+    def in_between(*_) -> None:
+        if threading.current_thread() is threading.main_thread():
+            thread = threading.Thread(target=answer_another)
+            thread.start()
+            thread.join()
+
+    with torch.no_grad():
+        expected = form(images)
+        form.fast.joins[1].register_forward_pre_hook(in_between)
+        with memory_kept(form):
+            assert torch.equal(form(images), expected)
+            assert torch.equal(form(images), expected)
+
+
+@pytest.mark.parametrize("name", ["SwinUNETR", "UNETR"])
+def test_what_type_new_tensors_of_the_process_are_of_by_default_changes_nothing(name: str):
+    size = (32, 64, 32) if name == "SwinUNETR" else (32, 32, 32)
+    plain = network(name, SWIN if name == "SwinUNETR" else UNETR | {"img_size": list(size)})
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.no_grad():
+            found = fast_form(plain)(image(size).float())
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found.dtype == torch.float32
+    assert difference(plain, image(size).float()) < LARGEST_DIFFERENCE
+
+
+def test_weights_that_training_changed_are_the_ones_that_answer():
+    plain, images = network("SwinUNETR", SWIN), image((32, 64, 32))
+    form = fast_form(plain)
+    with torch.no_grad():
+        form(images)
+        form.eval()
+        assert form.fast is not None
+        form.train()
+        for weight in plain.parameters():
+            weight.mul_(1.3)
+        form.eval()
+        expected = plain(images)
+        assert (form(images) - expected).abs().max() < LARGEST_DIFFERENCE * (expected.max() - expected.min())
+
+
+def test_what_only_a_cpu_uses_goes_when_the_network_leaves_it():
+    form, images = fast_form(network("SwinUNETR", SWIN)), image((32, 64, 32))
+    with torch.no_grad():
+        form(images)
+    assert form.to("cpu").fast is not None
+    assert form.to("meta").fast is None
+
+
+def test_kernels_are_merged_on_the_device_where_they_are():
+    upsampling, convolution = torch.empty(6, 7, 2, 2, 2, device="meta"), torch.empty(4, 7, 3, 3, 3, device="meta")
+    assert merged_kernel(upsampling, convolution).device.type == "meta"

@@ -14,7 +14,7 @@ from TransformerSegLib.bundles.reading import read_bundle
 from TransformerSegLib.errors import DeviceUnavailable, OutOfMemory
 from TransformerSegLib.inference.devices import CPU, Device, available_devices, choose_device
 from TransformerSegLib.inference.memory import Estimate, estimate, fitting, roomy
-from TransformerSegLib.inference.placement import Placement
+from TransformerSegLib.inference.placement import Placement, nothing_smaller
 from TransformerSegLib.inference.progress import Progress
 from TransformerSegLib.inference.segmenter import Segmenter
 from TransformerSegLib.inference.volume import Volume
@@ -75,6 +75,13 @@ def test_a_smaller_batch_comes_first_then_the_cpu_for_the_sums_then_for_all(free
     assert steps[0] == ON_GPU
     assert steps[-1] == expected
     assert all(before.smaller() == after for before, after in pairwise(steps))
+
+
+def test_what_only_the_gpu_computes_well_never_goes_to_the_cpu():
+    steps = fitting(NEEDED, replace(ON_GPU, may_leave=False), gpu(0), AMPLE)
+    assert steps[-1] == Placement("cuda:0", CPU, 1, may_leave=False)
+    assert steps[-1].smaller() is None
+    assert "“Standard”" in str(nothing_smaller("cuda:0"))
 
 
 def test_a_volume_that_no_step_can_hold_is_refused_with_a_remedy():

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from TransformerSegLib.networks import packed_linear_module
 from TransformerSegLib.networks.forms import in_bfloat16, mirrored
 from TransformerSegLib.networks.kept_heap import heap_kept
+from TransformerSegLib.networks.packed_linear_module import PackedLinear
 from TransformerSegLib.networks.registry import build, configured
 from TransformerSegLib.networks.swin_unetr_layers_module import SwinUNETRLayers
 
@@ -142,3 +144,46 @@ def test_a_heap_that_is_kept_is_given_back_in_the_end():
         del block
         assert resident() > held - size // 2
     assert resident() < before + size // 2
+
+
+BLOCKS_FROM_THE_HEAP = """
+import ctypes
+from TransformerSegLib.networks.kept_heap import heap_kept
+from TransformerSegLib.networks.packed_linear_module import PackedLinear
+
+library = ctypes.CDLL(None)
+library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+library.free.argtypes = [ctypes.c_void_p]
+
+class Counts(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in "arena ordblks smblks hblks hblkhd usmblks fsmblks".split()]
+    _fields_ += [(name, ctypes.c_size_t) for name in "uordblks fordblks keepcost".split()]
+
+library.mallinfo2.restype = Counts
+with heap_kept():
+    pass
+before = library.mallinfo2().hblks
+block = library.malloc(16 * 1024**2)
+assert library.mallinfo2().hblks == before, "a map of its own"
+library.free(block)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="glibc tells it since 2.33")
+def test_after_it_blocks_are_taken_from_the_heap_as_in_a_program_that_has_freed_some():
+    subprocess.run([sys.executable, "-c", BLOCKS_FROM_THE_HEAP], check=True)
+
+
+def test_a_torch_with_other_packed_products_is_left_to_its_plain_one(monkeypatch: pytest.MonkeyPatch):
+    def changed(*arguments) -> torch.Tensor:
+        raise TypeError("_linear_pointwise() takes other arguments")
+
+    weight, bias, features = torch.randn(3, 5), torch.randn(3), torch.randn(4, 5)
+    expected = PackedLinear(weight, bias, then_gelu=True)(features)
+    monkeypatch.setattr(packed_linear_module, "_product", changed)
+    packed_linear_module._has_onednn.cache_clear()
+    try:
+        found = PackedLinear(weight, bias, then_gelu=True)(features)
+    finally:
+        packed_linear_module._has_onednn.cache_clear()
+    assert torch.allclose(found, expected, atol=1e-5)

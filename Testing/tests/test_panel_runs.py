@@ -4,6 +4,7 @@ Module code, the real MRML scene and the real engine, on a stand-in for Slicer's
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -65,6 +66,8 @@ def test_segment_gives_what_the_engine_gives_and_says_how_long_it_took(user):
     user.segment()
 
     assert user.reads("doneLabel").startswith("✓ Done in ")
+    assert re.search(r"\nTime: (\w[\w ]* \d+\.\d s, )*segment \d+\.\d s", user.reads("doneLabel"))
+    assert user.ui.doneLabel.toolTip.startswith("Time: ")
     expected = Segmenter(find_bundle()).segment([read_volume(SAMPLE)])
     measured = {segment.definition.name: segment.volume_ml for segment in expected.segments}
     table = user.table()

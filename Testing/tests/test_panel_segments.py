@@ -237,6 +237,36 @@ def test_a_preset_that_the_processor_lacks_is_not_offered_and_the_tooltip_says_w
     assert "makers" in user.reads("presetHint")
 
 
+def test_a_preset_of_which_nothing_is_known_yet_stays_as_the_scene_has_it(user, volume, monkeypatch):
+    user.fold("advancedCollapsibleButton", False)
+    monkeypatch.setattr(offering, "computes_in_bfloat16", lambda: None)
+    user.panel.refresh()
+    assert user.ui.presetBox.findData("faster-cpu") < 0
+
+    user.opened.logic.getParameterNode().preset = "faster-cpu"
+    user.wait()
+    assert user.opened.logic.getParameterNode().preset == "faster-cpu"
+    assert user.ui.presetBox.currentText == "Faster on this CPU"
+
+    monkeypatch.setattr(offering, "computes_in_bfloat16", lambda: False)
+    user.panel.refresh()
+    assert user.opened.logic.getParameterNode().preset == "standard"
+
+
+def test_what_is_for_the_cpu_is_not_offered_where_automatic_is_a_gpu(user, volume, monkeypatch):
+    monkeypatch.setattr(offering, "computes_in_bfloat16", lambda: True)
+    monkeypatch.setattr(offering, "gpu_computes_in_bfloat16", lambda name: True)
+    expected = "TransformerSegLib.panel.session.expected_device"
+    monkeypatch.setattr(expected, lambda wanted, settings: "cuda:0" if wanted == "auto" else wanted)
+    user.panel.refresh()
+    assert user.ui.presetBox.findData("faster-cpu") < 0
+    assert user.ui.presetBox.findData("faster-gpu") > 0
+
+    user.opened.logic.getParameterNode().device = "cpu"
+    user.wait()
+    assert user.ui.presetBox.findData("faster-cpu") > 0
+
+
 def test_the_device_of_another_computer_is_shown_as_not_found(user, volume):
     user.opened.logic.getParameterNode().device = "cuda:7"
     user.wait()

@@ -14,12 +14,13 @@ from TransformerSegLib.bundles.card import ALIKE, PrecisionCheck, SegmentClass
 from TransformerSegLib.bundles.catalogue import find_bundle
 from TransformerSegLib.bundles.measured import rewrite_precision
 from TransformerSegLib.bundles.reading import read_bundle
-from TransformerSegLib.errors import TrainingDataRejected
+from TransformerSegLib.errors import PresetUnavailable, TrainingDataRejected
 from TransformerSegLib.inference import offering
 from TransformerSegLib.inference.segmentation import Segment, Segmentation
 from TransformerSegLib.training.cases import Case, DataList
 from TransformerSegLib.training.precision import agreement, compared
 
+from bundle_factory import write_bundle
 from panel_user import SAMPLE
 
 
@@ -61,6 +62,21 @@ def test_the_embedded_models_results_are_alike_and_are_written_into_its_bundle(t
     assert read_bundle(folder).card.bfloat16 == check
     del before["transformerseg"]["bfloat16"], after["transformerseg"]["bfloat16"]
     assert after == before
+
+
+def test_a_check_says_of_which_classes_it_says_nothing_and_that_it_is_of_means():
+    classes = [SegmentClass(label=n, channel=n, name=name, color=(0, 0, 0)) for n, name in enumerate("abc", 1)]
+    check = PrecisionCheck(dice={"b": 0.9989}, data="cases", cases=1, weights_sha256="")
+    assert check.left_out(classes) == ("a", "c")
+    assert check.in_words() == "same results, Dice 0.9989 or more on average over 1 case (cases)"
+    assert "over 2 cases" in check.model_copy(update={"cases": 2}).in_words()
+
+
+def test_a_model_of_slices_is_not_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(offering, "computes_in_bfloat16", lambda: True)
+    bundle = read_bundle(write_bundle(tmp_path / "slices", architecture="TransUNet"))
+    with pytest.raises(PresetUnavailable, match="slices"):
+        compared(bundle, DataList((Case(SAMPLE),), (), "sample", "", tmp_path), lambda line: None)
 
 
 def test_where_nothing_is_found_there_is_nothing_to_compare(tmp_path: Path):

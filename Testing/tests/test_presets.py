@@ -1,4 +1,4 @@
-"""Speed against care: what each preset changes, and that the standard one changes nothing."""
+"""How fast, and how thorough: what each preset changes, and that the standard one changes nothing."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import json
 import queue
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from short_memory import MemoryRunsOut
 
 from TransformerSegLib.bundles.bundle import Bundle
 from TransformerSegLib.bundles.card import Requirements
+from TransformerSegLib.bundles.catalogue import find_bundle
 from TransformerSegLib.bundles.plan import (
     Activation,
     NormalizeIntensity,
@@ -35,11 +37,16 @@ from TransformerSegLib.errors import (
     SpacingMismatch,
     WrongNumberOfInputs,
 )
-from TransformerSegLib.inference.memory import estimate
+from TransformerSegLib.inference import offering
+from TransformerSegLib.inference import segmenter as segmenter_module
+from TransformerSegLib.inference.devices import Device
+from TransformerSegLib.inference.memory import Estimate, estimate, fitting
+from TransformerSegLib.inference.network_run import ScoreBlock
+from TransformerSegLib.inference.placement import Placement
 from TransformerSegLib.inference.presets import Preset
 from TransformerSegLib.inference.progress import CancelToken, Progress, Stage
 from TransformerSegLib.inference.region import read_region
-from TransformerSegLib.inference.segmenter import Segmenter, SegmentOptions
+from TransformerSegLib.inference.segmenter import Segmenter, SegmentOptions, _SharedNetwork
 from TransformerSegLib.inference.volume import Volume
 
 from bundle_factory import write_bundle
@@ -320,6 +327,46 @@ def test_a_cancel_stops_after_the_batch_that_runs(bundle):
     with pytest.raises(Cancelled):
         Segmenter(bundle, "cpu").segment([oblique_volume()], stop_at_once, cancel)
     assert told[-1].done == WINDOW.batch_size
+
+
+def test_a_run_that_is_cancelled_while_restoring_keeps_no_memory_even_while_its_error_is_looked_at(monkeypatch):
+    segmenter, kept = Segmenter(find_bundle(), "cpu", SegmentOptions(accept_mismatch=True)), []
+
+    def cancelled_after_the_first(blocks: Iterator[ScoreBlock], *arguments: object) -> None:
+        next(blocks)
+        kept.append(segmenter._network.loaded()._memory)
+        raise Cancelled
+
+    monkeypatch.setattr(segmenter_module, "restore", cancelled_after_the_first)
+    noise = Volume(np.random.default_rng(0).random((60, 64, 32)), np.eye(4), "noise", "MR")
+    with pytest.raises(Cancelled) as caught:
+        segmenter.segment([noise])
+    assert kept[0] is not None
+    assert caught.value.__traceback__ is not None
+    assert segmenter._network.loaded()._memory is None
+
+
+def test_with_16_bits_the_plain_network_is_kept_only_for_the_exact_form():
+    bundle = find_bundle()
+    alone = _SharedNetwork(bundle)
+    alone.loaded(Preset.FASTER_CPU)
+    assert alone._plain is None
+    assert alone.loaded(Preset.STANDARD) is alone.loaded(Preset.STANDARD)
+
+
+def test_only_32_bits_may_go_from_a_gpu_to_the_cpu(bundle, monkeypatch: pytest.MonkeyPatch):
+    placed = []
+
+    def observed(needed: Estimate, wanted: Placement, *devices: Device) -> list[Placement]:
+        placed.append(wanted)
+        return fitting(needed, wanted, *devices)
+
+    monkeypatch.setattr(segmenter_module, "fitting", observed)
+    monkeypatch.setattr(offering, "computes_in_bfloat16", lambda: True)
+    for preset in (Preset.STANDARD, Preset.FASTER_CPU):
+        options = SegmentOptions(accept_mismatch=True, preset=preset, unchecked=True)
+        Segmenter(bundle, "cpu", options).segment([oblique_volume()])
+    assert [placement.may_leave for placement in placed] == [True, False]
 
 
 def test_only_the_region_is_segmented_and_as_if_it_were_all_there_is(bundle):

@@ -187,6 +187,14 @@ def test_a_device_without_memory_is_left_for_the_cpu_in_the_middle_of_a_run():
     assert torch.equal(scores, by_monai(pointwise(), image, WindowPlan((32, 32, 32))))
 
 
+def test_what_only_the_device_computes_well_ends_there_with_a_remedy():
+    placement, network = Placement("cpu:0", "cpu:0", 2, may_leave=False), LentMemory()
+    window = SlidingWindow(network, image_of((60, 40, 40)), WindowPlan((32, 32, 32), 2), placement)
+    with pytest.raises(OutOfMemory, match="memory of cpu:0") as caught:
+        list(window.blocks())
+    assert "“Standard”" in caught.value.remedy
+
+
 @pytest.mark.parametrize("function", ["div_", "zeros", "add_", "stack"])
 def test_memory_that_runs_out_beside_the_network_costs_one_step_and_changes_nothing(function):
     image, plan = image_of((80, 60, 40)), WindowPlan((32, 32, 32), 2, weighting=Weighting.GAUSSIAN)

@@ -103,10 +103,11 @@ def segment(
     preset: Annotated[
         Preset,
         typer.Option(
-            help="Speed against care: standard, exactly as the model's makers chose; fast, only the body, and windows "
-            "that overlap by a quarter at most: other windows, so other numbers; faster-cpu and faster-gpu, with 16 "
-            "bits, where the processor or the graphics card, and the model, allow it; best, overlap of five eighths at "
-            "least, mirrored where the model was trained so. Models that work slice by slice stay as they are.",
+            help="How fast, and how thorough: standard, exactly as the model's makers chose; fast, windows that "
+            "overlap by a quarter at most, and of a CT only the body: other windows, so other numbers; faster-cpu and "
+            "faster-gpu, with 16 bits, where the processor or the graphics card, and the model, allow it; best, "
+            "overlap of five eighths at least, mirrored where the model was trained so. Models that work slice by "
+            "slice stay as they are.",
         ),
     ] = Preset.STANDARD,
     timing: Annotated[bool, typer.Option("--timing", help="Say how long each stage took, and its share.")] = False,

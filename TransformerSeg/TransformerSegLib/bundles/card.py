@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -93,10 +94,18 @@ class PrecisionCheck(_Record):
     def passed(self) -> bool:
         return min(self.dice.values()) >= ALIKE
 
+    def left_out(self, classes: Sequence[SegmentClass]) -> tuple[str, ...]:
+        """Names of those of a card's classes that were found in no case, and of which it says nothing."""
+        return tuple(definition.name for definition in classes if definition.name not in self.dice)
+
     def in_words(self) -> str:
-        """ "same results, Dice 0.9991 or more on 17 cases (of …)"."""
-        verdict = "same results" if self.passed else "other results"
-        return f"{verdict}, Dice {min(self.dice.values()):.4f} or more on {self.cases} cases ({self.data})"
+        """ "same results, Dice 0.9991 or more on average over 17 cases (of …)"."""
+        verdict, lowest = "same results" if self.passed else "other results", f"{min(self.dice.values()):.4f}"
+        return f"{verdict}, Dice {lowest} or more on average over {counted_cases(self.cases)} ({self.data})"
+
+
+def counted_cases(number: int) -> str:
+    return "1 case" if number == 1 else f"{number} cases"
 
 
 class InputChannel(_Record):

@@ -35,7 +35,7 @@ def check_precision(
 
     A model that passes may be run with the preset faster-cpu. Exit 0: it passed; 2: it did not.
     """
-    from TransformerSegLib.bundles.card import ALIKE
+    from TransformerSegLib.bundles.card import ALIKE, counted_cases
     from TransformerSegLib.bundles.catalogue import find_bundle
     from TransformerSegLib.bundles.measured import check_card_can_be_written, rewrite_precision
     from TransformerSegLib.training.data_list import read_data
@@ -50,9 +50,15 @@ def check_precision(
             rewrite_precision(bundle.folder, check)
     for name, dice in check.dice.items():
         typer.echo(f"  {name}: Dice {dice:.5f}")
-    passed = f"passed: each class reaches {ALIKE}" if check.passed else f"did not pass: a class is below {ALIKE}"
-    typer.echo(f"{bundle.card.title} {passed}, on {check.cases} cases.")
+    left_out = check.left_out(bundle.card.classes)
+    if not check.passed:
+        verdict = f"did not pass: a class is below {ALIKE}"
+    elif left_out:
+        verdict = f"did not pass: nothing was found of {', '.join(left_out)}"
+    else:
+        verdict = f"passed: each class reaches {ALIKE} on average"
+    typer.echo(f"{bundle.card.title} {verdict}, over {counted_cases(check.cases)}.")
     if write_card:
         typer.echo(f"The card of {bundle.card.name} has the figures")
-    if not check.passed:
+    if not check.passed or left_out:
         raise typer.Exit(EXIT_BAD_INPUT)

@@ -36,7 +36,7 @@ def run(command: Callable[[], int | None]) -> None:
         if isinstance(stream, io.TextIOWrapper):
             # A Windows code page lacks many names' letters; a name that is hard to read is better than no result.
             stream.reconfigure(errors="backslashreplace")
-    # To search the objects of torch for garbage again and again takes half of the time that it needs to load.
+    # To search the objects of torch for garbage again and again takes a third of the time that it needs to load.
     gc.set_threshold(OBJECTS_BEFORE_GARBAGE)
     # A program that ends need not search them either, which takes it 1.6 s.
     atexit.register(gc.freeze)

@@ -1,4 +1,7 @@
-"""Where in a volume the body is, from its voxels alone, so that the air around it need not be segmented."""
+"""Where in a CT the body is, from its voxels alone, so that the air around it need not be segmented.
+
+Other modalities have no number for air: what is dark in them may be air, or tissue far from the coil. They stay whole.
+"""
 
 from __future__ import annotations
 
@@ -21,49 +24,44 @@ MARGIN_MM = 20.0
 AIR_HU = -500.0
 """Below it lie air and the lungs, which the body encloses; above it, all tissue."""
 
-SHARE_OF_OTSU = 0.5
-"""Of Otsu's threshold for other images: what is dark in them (bone, fluid) counts as body, too."""
-
-BINS = 256
-HIGHEST_PERCENTILE = 99.5
-"""Single bright voxels would leave all others in the first bins."""
-
-ALL_ALIKE = 1e-9
-"""Between dark and bright there may be nothing: then all thresholds are as good, and the middle one is taken."""
+THIN_MM = 8.0
+"""A part that lies beside the largest belongs to the body unless it is thinner than that all over: two legs, an arm, a
+finger do; tables, covers and cables do not."""
 
 WORTH_IT = 0.9
 """A crop that keeps a larger share of the voxels is left alone: there would be little to gain."""
-
 
 PADDED_WITH_A_VALUE = "constant"
 """How images that are smaller than a window are filled up, if not with copies of themselves."""
 
 
-def looks_for_body(preset: Preset, window: WindowPlan | SlicePlan, has_region: bool) -> bool:
+def looks_for_body(preset: Preset, window: WindowPlan | SlicePlan, modality: str | None, has_region: bool) -> bool:
     """Whether a run looks only at the body, if that is smaller. A region that a person drew is left as it is, and so
-    are slices, which are zoomed, and images that the model fills up with copies of themselves."""
-    if not preset.crops or has_region or isinstance(window, SlicePlan):
+    are slices, which are zoomed, and images that the model fills up with copies of themselves.
+
+    Args:
+        modality: as of ``Volume``.
+    """
+    if not preset.crops or modality != "CT" or has_region or isinstance(window, SlicePlan):
         return False
     return window.padding_mode == PADDED_WITH_A_VALUE
 
 
-def crop_to_body(volumes: Sequence[Volume], modality: str | None) -> Crop | None:
+def crop_to_body(volumes: Sequence[Volume]) -> Crop | None:
     """The part of a study that holds the body; None where that is nearly all of it, or nothing stands out.
 
     Args:
-        volumes: on one grid; the body is what is bright in any of them.
-        modality: "CT", whose numbers mean something; any other, or None.
+        volumes: CT, on one grid; the body is what is no air in any of them.
     """
     first = volumes[0]
     steps = [max(int(COARSE_MM / length), 1) for length in first.spacing]
     every = tuple(slice(None, None, step) for step in steps)
-    bright = np.any([_bright(volume.array[every], modality) for volume in volumes], axis=0)
-    body = _largest_part(bright)
+    tissue = np.any([volume.array[every] > AIR_HU for volume in volumes], axis=0)
+    body = _body(tissue, [step * length for step, length in zip(steps, first.spacing, strict=True)])
     if not body.any():
         return None
     box = _around(body, steps, first)
-    kept = [extent.stop - extent.start for extent in box]
-    if min(kept) < FEWEST_VOXELS or np.prod(kept) > WORTH_IT * first.array.size:
+    if min(extent.stop - extent.start for extent in box) < FEWEST_VOXELS or _share(box, first.array) > WORTH_IT:
         return None
     if any(volume.array[box].min() == volume.array[box].max() for volume in volumes):
         return None
@@ -71,50 +69,34 @@ def crop_to_body(volumes: Sequence[Volume], modality: str | None) -> Crop | None
 
 
 def told_cut(segmentation: Segmentation, crop: Crop) -> tuple[str, ...]:
-    """Sentences on classes that the crop may have cut, or left out; none where there are none."""
-    sentences = []
-    if cut := [s.definition.name for s in segmentation.segments if not s.empty and _is_cut(segmentation.mask(s), crop)]:
-        sentences.append(
-            f"At the edge of the part that was looked at ends: {', '.join(cut)}. “Standard” looks farther."
-        )
+    """Sentences on what the crop left out: how much, and the classes that may be cut or missing because of it."""
+    share = f"{_share(crop.box, segmentation.layers[0]):.0%}".replace("%", " %")
+    sentences = [f"Looked only at the body: {share} of the volume. “Standard” looks at all of it."]
+    ending = _ending_at(crop, segmentation)
+    if cut := [s.definition.name for s in segmentation.segments if (s.layer, s.definition.label) in ending]:
+        reach = "reaches" if len(cut) == 1 else "reach"
+        sentences.append(f"{', '.join(cut)} {reach} the edge of what was looked at, and may be cut off there.")
     if missing := [segment.definition.name for segment in segmentation.empty_segments]:
-        sentences.append(
-            f"Not found in the part that was looked at: {', '.join(missing)}. “Standard” looks everywhere."
-        )
+        sentences.append(f"Not found in what was looked at: {', '.join(missing)}.")
     return tuple(sentences)
 
 
-def _bright(array: np.ndarray, modality: str | None) -> np.ndarray:
-    if modality == "CT":
-        return array > AIR_HU
-    darkest = float(array.min())
-    return array > darkest + SHARE_OF_OTSU * (_otsu(array) - darkest)
+def _share(box: Box, array: np.ndarray) -> float:
+    """Of the array's voxels."""
+    return float(np.prod([extent.stop - extent.start for extent in box])) / array.size
 
 
-def _otsu(array: np.ndarray) -> float:
-    """The threshold that parts dark from bright best (Otsu 1979, https://doi.org/10.1109/TSMC.1979.4310076)."""
-    lowest, highest = float(array.min()), float(np.percentile(array, HIGHEST_PERCENTILE))
-    if highest <= lowest:
-        return float(array.max())
-    counts, edges = np.histogram(np.minimum(array, highest), BINS, (lowest, highest))
-    centres = (edges[:-1] + edges[1:]) / 2
-    dark, darkness = np.cumsum(counts), np.cumsum(counts * centres)
-    bright = dark[-1] - dark
-    with np.errstate(divide="ignore", invalid="ignore"):
-        between = dark * bright * (darkness / dark - (darkness[-1] - darkness) / bright) ** 2
-    best = np.flatnonzero(between >= (1.0 - ALL_ALIKE) * np.nanmax(between))
-    return float((centres[best[0]] + centres[best[-1]]) / 2)
-
-
-def _largest_part(bright: np.ndarray) -> np.ndarray:
-    """The largest connected part: cushions and cables beside the patient are smaller."""
+def _body(tissue: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
+    """The largest connected part, and all others that may be the body's; see ``THIN_MM``."""
     import SimpleITK
 
-    parts = SimpleITK.ConnectedComponent(SimpleITK.GetImageFromArray(bright.astype(np.uint8)))
-    numbers = SimpleITK.GetArrayViewFromImage(parts)
-    sizes = np.bincount(numbers.ravel())
+    image = SimpleITK.GetImageFromArray(tissue.astype(np.uint8))
+    parts = SimpleITK.GetArrayFromImage(SimpleITK.ConnectedComponent(image))
+    inner = SimpleITK.BinaryErode(image, [int(THIN_MM / 2 / length) for length in reversed(spacing)], SimpleITK.sitkBox)
+    thick = np.unique(parts[SimpleITK.GetArrayViewFromImage(inner) > 0])
+    sizes = np.bincount(parts.ravel())
     sizes[0] = 0
-    return numbers == sizes.argmax() if sizes.any() else np.zeros_like(bright)
+    return np.isin(parts, [sizes.argmax(), *thick]) & tissue
 
 
 def _around(body: np.ndarray, steps: Sequence[int], volume: Volume) -> Box:
@@ -127,10 +109,12 @@ def _around(body: np.ndarray, steps: Sequence[int], volume: Volume) -> Box:
     return tuple(box)
 
 
-def _is_cut(mask: np.ndarray, crop: Crop) -> bool:
-    """Whether a segment reaches a face of the crop that is not the volume's own."""
-    for axis, (extent, count) in enumerate(zip(crop.box, mask.shape, strict=True)):
-        for edge, own in ((extent.start, 0), (extent.stop - 1, count - 1)):
-            if edge != own and mask.take(edge, axis=axis).any():
-                return True
-    return False
+def _ending_at(crop: Crop, segmentation: Segmentation) -> set[tuple[int, int]]:
+    """Layer and label of all that reaches a face of the crop that is not the volume's own."""
+    found = set()
+    for number, layer in enumerate(segmentation.layers):
+        for axis, (extent, count) in enumerate(zip(crop.box, layer.shape, strict=True)):
+            for edge, own in ((extent.start, 0), (extent.stop - 1, count - 1)):
+                if edge != own:
+                    found.update((number, int(label)) for label in np.unique(layer.take(edge, axis=axis)))
+    return found

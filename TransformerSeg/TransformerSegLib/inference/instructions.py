@@ -49,6 +49,7 @@ def _told_by_torch() -> bool:
     return bool(_told_by_linux(CPU_INFO))
 
 
+@cache
 def _told_by_linux(cpu_info: Path) -> bool | None:
     """From the flags of the processor, as the kernel lists them."""
     try:

@@ -81,7 +81,11 @@ class Estimate:
 
 
 def estimate(
-    bundle: Bundle, shape: tuple[int, int, int], affine: np.ndarray, preset: Preset = Preset.STANDARD
+    bundle: Bundle,
+    shape: tuple[int, int, int],
+    affine: np.ndarray,
+    preset: Preset = Preset.STANDARD,
+    whole_shape: tuple[int, int, int] | None = None,
 ) -> Estimate:
     """Estimate a run over a volume of this shape and place. Loads neither torch nor weights.
 
@@ -89,6 +93,8 @@ def estimate(
         shape: (I, J, K) of the input, after it was cut to a region.
         affine: 4×4, index → RAS in mm.
         preset: how much the windows overlap.
+        whole_shape: of the input that this is only a part of, whose labels are wanted all the same, and which is
+            prepared beside it where intensities are measured on it; None: this is all.
     """
     plan, card = bundle.plan, bundle.card
     grid = _model_grid(plan.preparation, shape, affine)
@@ -100,6 +106,9 @@ def estimate(
         parts, live = len(windows), _live(windows)
     image = len(card.inputs) * math.prod(grid.shape) * FLOAT32_BYTES
     resampled = 0 if grid.resampled is None else image
+    labelled = math.prod(whole_shape or shape)
+    whole = grid if whole_shape is None else _model_grid(plan.preparation, whole_shape, affine)
+    whole_image = len(card.inputs) * math.prod(whole.shape) * FLOAT32_BYTES
     layers = 1 if plan.output.threshold is None else -(-len(card.classes) // 8) + min(len(card.classes), USUAL_LAYERS)
     copies = max((_copies(step) for step in plan.preparation), default=0)
     return Estimate(
@@ -107,10 +116,16 @@ def estimate(
         weights=bundle.weights.stat().st_size * HALF_PRECISION_FACTOR,
         activations=architecture.activation_bytes(plan.window.size),
         sums=architecture.out_channels * live * FLOAT32_BYTES,
-        image_and_labels=resampled + layers * math.prod(shape) * label_dtype(card.classes).itemsize,
-        preparing=resampled + round(copies * image),
+        image_and_labels=resampled + layers * labelled * label_dtype(card.classes).itemsize,
+        preparing=_preparing(resampled, copies, whole_image, beside=whole_shape is not None),
         part=Part.of(plan.window),
     )
+
+
+def _preparing(resampled: int, copies: float, whole_image: int, beside: bool) -> int:
+    """Bytes, of the image while intensities are measured, on the whole, which may lie beside it."""
+    measured_beside = whole_image if beside and copies and resampled else 0
+    return resampled + measured_beside + round(copies * whole_image)
 
 
 def _live(windows: Windows) -> int:

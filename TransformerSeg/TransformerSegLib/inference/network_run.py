@@ -85,7 +85,7 @@ class NetworkRun(ABC):
                     raise
                 smaller = self.placement.smaller()
                 if smaller is None:
-                    raise nothing_smaller() from error
+                    raise nothing_smaller(self.placement.device) from error
             self._go_on_with(smaller)  # outside of "except", whose traceback keeps what did not fit alive
 
     def _move_in(self) -> None:

@@ -26,7 +26,15 @@ def why_not(preset: Preset, bundle: Bundle | None, device_name: str) -> str | No
     """
     if not preset.halves:
         return None
-    return _why_not_on(preset, device_name) or (_why_not_with(bundle) if bundle else None)
+    reason = _why_not_on(preset, device_name)
+    if reason is not None or bundle is None:
+        return reason
+    return _why_not_of_slices(bundle) or _why_unchecked(bundle, bundle.known_sha256)
+
+
+def is_known(preset: Preset, device_name: str) -> bool:
+    """Whether anybody can tell yet what the device can do: of most, only PyTorch can, once it is loaded."""
+    return not preset.halves or not _is_of_its_kind(preset, device_name) or _told(preset, device_name) is not None
 
 
 def check_offered(preset: Preset, bundle: Bundle, device_name: str, unchecked: bool = False) -> None:
@@ -39,22 +47,32 @@ def check_offered(preset: Preset, bundle: Bundle, device_name: str, unchecked: b
     """
     if not preset.halves:
         return
-    reason = _why_not_on(preset, device_name) or (None if unchecked else _why_not_with(bundle))
+    reason = _why_not_on(preset, device_name) or _why_not_of_slices(bundle)
+    if reason is None and not unchecked:
+        reason = _why_unchecked(bundle, bundle.weights_sha256)
     if reason is not None:
-        raise PresetUnavailable(
-            f"“{preset.title}” is not to be had here", why=reason, remedy=f"Choose “{Preset.STANDARD.title}”"
-        )
+        beside_cpu = preset is Preset.FASTER_CPU and not _is_of_its_kind(preset, device_name)
+        remedy = "Choose the CPU as device (--device cpu)" if beside_cpu else f"Choose “{Preset.STANDARD.title}”"
+        raise PresetUnavailable(f"“{preset.title}” is not to be had here", why=reason, remedy=remedy)
+
+
+def _is_of_its_kind(preset: Preset, device_name: str) -> bool:
+    return device_name == AUTO or device_name.startswith(CUDA if preset is Preset.FASTER_GPU else CPU)
+
+
+def _told(preset: Preset, device_name: str) -> bool | None:
+    """Whether the device computes in bfloat16; None where that is not known yet."""
+    return gpu_computes_in_bfloat16(device_name) if preset is Preset.FASTER_GPU else computes_in_bfloat16()
 
 
 def _why_not_on(preset: Preset, device_name: str) -> str | None:
     on_gpu = preset is Preset.FASTER_GPU
-    if device_name != AUTO and not device_name.startswith(CUDA if on_gpu else CPU):
-        return f"it is for {'NVIDIA’s GPUs' if on_gpu else 'the CPU'}, and another device is chosen"
-    match gpu_computes_in_bfloat16(device_name) if on_gpu else computes_in_bfloat16():
-        case None if on_gpu:
-            return "whether this computer has a GPU that can do it is known after the first run, which loads PyTorch"
+    if not _is_of_its_kind(preset, device_name):
+        return f"it is for {'NVIDIA’s GPUs' if on_gpu else 'the CPU'}, and the device is {device_name}"
+    match _told(preset, device_name):
         case None:
-            return "whether this computer's processor can do it is known after the first run, which loads PyTorch"
+            what = "this computer has a GPU that" if on_gpu else "this computer's processor"
+            return f"whether {what} can do it is known after the first run, which loads PyTorch"
         case False if on_gpu:
             return "this computer has no GPU that computes in bfloat16 (NVIDIA's do since 2020)"
         case False:
@@ -62,15 +80,23 @@ def _why_not_on(preset: Preset, device_name: str) -> str | None:
     return None
 
 
-def _why_not_with(bundle: Bundle) -> str | None:
-    """(The weights' digest is compared where it is known: a large file takes seconds to read.)"""
+def _why_not_of_slices(bundle: Bundle) -> str | None:
     if isinstance(bundle.plan.window, SlicePlan):
         return "it is for models that see windows of the volume, and this one sees slices"
+    return None
+
+
+def _why_unchecked(bundle: Bundle, weights_sha256: str) -> str | None:
+    """Args:
+    weights_sha256: of the model as it is; "" where nobody knows it yet.
+    """
     check = bundle.card.bfloat16
     if check is None:
         return "nobody has checked yet that this model gives the same results with 16 bits"
-    if bundle.known_sha256 not in ("", check.weights_sha256):
+    if weights_sha256 not in ("", check.weights_sha256):
         return "it was checked with other weights than the model has now"
+    if left_out := check.left_out(bundle.card.classes):
+        return f"nobody has checked yet that this model finds the same with 16 bits of: {', '.join(left_out)}"
     if not check.passed:
         from TransformerSegLib.bundles.card import ALIKE
 

@@ -26,19 +26,22 @@ class Placement:
         device: of the network, as torch names it ("cuda:0", "mps", "cpu").
         accumulate_on: the device on which scores are added up.
         batch_size: windows, or slices, a forward pass.
+        may_leave: whether the CPU does where the device's memory does not; not for what only the device computes well.
     """
 
     device: str
     accumulate_on: str
     batch_size: int
+    may_leave: bool = True
 
     def smaller(self) -> Placement | None:
-        """The next try with less memory: half the batch, then adding up on the CPU, then the CPU; None at the end."""
+        """The next try with less memory: half the batch, then adding up on the CPU, then the CPU if it may; None at the
+        end."""
         if self.batch_size > 1:
             return replace(self, batch_size=self.batch_size // 2)
         if self.accumulate_on != CPU:
             return replace(self, accumulate_on=CPU)
-        if self.device != CPU:
+        if self.device != CPU and self.may_leave:
             return replace(self, device=CPU)
         return None
 
@@ -59,8 +62,18 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(saying in str(error).lower() for saying in _SAYINGS)
 
 
-def nothing_smaller() -> OutOfMemory:
-    """The error for when every fallback failed."""
+def nothing_smaller(device: str = CPU) -> OutOfMemory:
+    """The error for when every fallback failed.
+
+    Args:
+        device: on which it failed.
+    """
+    if device != CPU:
+        return OutOfMemory(
+            f"The memory of {device} does not suffice",
+            why="it ran out even in the smallest steps, and the chosen speed is for this device alone",
+            remedy="Choose “Standard”, which goes on with the CPU, or segment only a part of the volume (--roi)",
+        )
     return OutOfMemory(
         "The computer's memory does not suffice",
         why="it ran out even in the smallest steps, on the CPU",

@@ -83,13 +83,14 @@ def prepare(
     """
     cancel = cancel or CancelToken()
     image = _unprepared(volumes)
-    apart = measure_on is not None and any(map(_measures, steps))
-    whole = _unprepared(measure_on) if apart else None
-    for step in steps:
+    whole = None if measure_on is None else _unprepared(measure_on)
+    for number, step in enumerate(steps):
         cancel.raise_if_cancelled()
-        before = whole
-        whole = None if before is None else _done(before, step, cancel, before)
-        image = _done(image, step, cancel, before or image)
+        if not any(map(_measures, steps[number:])):
+            whole = None
+        image = _done(image, step, cancel, whole or image)
+        if whole is not None and any(map(_measures, steps[number + 1 :])):
+            whole = _done(whole, step, cancel, whole)
     return image
 
 

@@ -1,4 +1,4 @@
-"""Speed against care: what a user may choose instead of what the model's bundle asks for."""
+"""How fast, and how thorough: what a user may choose instead of what the model's bundle asks for."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Preset(Enum):
 
     @property
     def crops(self) -> bool:
-        """Whether only the body is looked at, and not the air around it."""
+        """Whether of a CT only the body is looked at, and not the air around it."""
         return self is Preset.FAST
 
     @property
@@ -82,12 +82,12 @@ _TITLES = {
 
 _EXPLANATIONS = {
     Preset.STANDARD: "As the model's makers chose it: the numbers are those that they measured.",
-    Preset.FAST: "Only the body, and windows that overlap by a quarter at most: quicker, but with other windows come "
-    "other numbers. Models that work slice by slice stay as they are.",
-    Preset.FASTER_CPU: "The same windows, computed with 16 bits instead of 32: on cases that were compared, each class "
-    "was the same to 99.8 % or more (Dice).",
-    Preset.FASTER_GPU: "The same windows, computed on the graphics card with 16 bits instead of 32: on cases that were "
-    "compared, on a CPU, each class was the same to 99.8 % or more (Dice).",
+    Preset.FAST: "Windows that overlap by a quarter at most, and of a CT only the body: quicker, but with other "
+    "windows come other numbers. Models that work slice by slice stay as they are.",
+    Preset.FASTER_CPU: "The same windows, computed with 16 bits instead of 32: on average over the cases that were "
+    "compared, each class was the same to 99.8 % or more (Dice).",
+    Preset.FASTER_GPU: "The same windows, computed on the graphics card with 16 bits instead of 32: on average over "
+    "the cases that were compared, on a CPU, each class was the same to 99.8 % or more (Dice).",
     Preset.BEST: "Windows overlap by five eighths at least, and are mirrored if the model was trained so: several "
     "times slower, and smoother where windows meet. Models that work slice by slice stay as they are.",
 }

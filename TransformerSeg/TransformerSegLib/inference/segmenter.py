@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -46,6 +47,7 @@ from TransformerSegLib.inference.restoring import restore
 from TransformerSegLib.inference.segmentation import Segment, Segmentation
 from TransformerSegLib.inference.slices import SliceRun
 from TransformerSegLib.inference.sliding_window import SlidingWindow
+from TransformerSegLib.inference.statistics import MM3_PER_ML
 from TransformerSegLib.inference.stopwatch import Stopwatch
 from TransformerSegLib.inference.volume import Volume
 from TransformerSegLib.networks.fast_form import fast_form, memory_kept
@@ -53,8 +55,6 @@ from TransformerSegLib.networks.forms import in_bfloat16, mirrored
 
 if TYPE_CHECKING:
     import torch
-
-MM3_PER_ML = 1000.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ class SegmentOptions:
         accept_mismatch: segment although the input is outside what the model's card allows.
         region: segment only inside it; None: the whole volume.
         batch_size: windows, or slices, a forward pass; None: what the bundle says.
-        preset: speed against care.
+        preset: how fast, and how thorough.
+        classes: names of those that are wanted, as in the model's card; None: all.
         unchecked: let ``Preset.FASTER_CPU`` run although the model's card does not say that it may: to check that.
 
     Raises:
@@ -76,6 +77,7 @@ class SegmentOptions:
     region: Region | None = None
     batch_size: int | None = None
     preset: Preset = Preset.STANDARD
+    classes: tuple[str, ...] | None = None
     unchecked: bool = False
 
     def __post_init__(self) -> None:
@@ -124,11 +126,12 @@ class Segmenter:
             cancel: takes effect at the next layer of the network, or the next step of other work.
 
         Returns:
-            Labels on the grid of the first volume.
+            Labels on the grid of the first volume, of the classes that are wanted.
 
         Raises:
             InputRejected: a volume cannot be segmented (one of its kinds).
             InputMismatch: the volumes are outside what the card allows, and that was not accepted.
+            ValueError: a class is wanted that the card does not name.
             DeviceUnavailable: this machine has no such device.
             PresetUnavailable: the preset is not for this device, or not for this model.
             BundleRejected: the weights are damaged.
@@ -149,7 +152,7 @@ class Segmenter:
             run.note(Stage.LOAD, gap)
         body = self._body(inputs)
         seen = inputs if body is None else tuple(map(body.cut, inputs))
-        placement = self._placement(seen[0], run)
+        placement = self._placement(seen[0], inputs[0], run)
         network = self._network.loaded(self.options.preset, placement.device)
         run.cancel.raise_if_cancelled()
         run.tell(Stage.PREPARE, 0, 1)
@@ -159,9 +162,10 @@ class Segmenter:
 
     def _body(self, inputs: Sequence[Volume]) -> Crop | None:
         """What of the study is looked at; None: all of it."""
-        if not looks_for_body(self.options.preset, self.bundle.plan.window, self.options.region is not None):
+        modality = inputs[0].modality or self.bundle.card.requirements.modality
+        if not looks_for_body(self.options.preset, self.bundle.plan.window, modality, self.options.region is not None):
             return None
-        return crop_to_body(inputs, inputs[0].modality or self.bundle.card.requirements.modality)
+        return crop_to_body(inputs)
 
     def _inputs(
         self, volumes: Sequence[Volume], cancel: CancelToken
@@ -187,14 +191,19 @@ class Segmenter:
             raise_mismatches(mismatches)
         return together, crop, mismatches
 
-    def _placement(self, volume: Volume, run: _Run) -> Placement:
-        """What was asked for, or less where the estimate says that it would not fit; then that is told."""
+    def _placement(self, seen: Volume, whole: Volume, run: _Run) -> Placement:
+        """What was asked for, or less where the estimate says that it would not fit; then that is told.
+
+        Args:
+            seen: what is looked at of ``whole``.
+        """
         device, computer = choose_device(self._wanted_device), choose_device(CPU)
         check_offered(self.options.preset, self.bundle, device.name, self.options.unchecked)
         chosen = self.options.batch_size
         batch_size = self.bundle.plan.window.batch_size if chosen is None else chosen
-        run.needed = estimate(self.bundle, volume.array.shape, volume.affine, self.options.preset)
-        wanted = Placement(device.name, device.name, batch_size)
+        whole_shape = None if seen is whole else whole.array.shape
+        run.needed = estimate(self.bundle, seen.array.shape, seen.affine, self.options.preset, whole_shape)
+        wanted = Placement(device.name, device.name, batch_size, may_leave=not self.options.preset.halves)
         wanted = roomy(run.needed, wanted, device) if chosen is None else wanted
         steps = fitting(run.needed, wanted, device, computer)
         for before, after in pairwise(steps):
@@ -230,8 +239,9 @@ class _SharedNetwork:
         return None if form is layers else form
 
     def _in_bfloat16(self) -> torch.nn.Module:
+        """Made of the plain network, which is kept only where the exact form is one of it."""
         if self._halved is None:
-            self._halved = in_bfloat16(self._loaded())
+            self._halved = in_bfloat16(self._bundle.network() if self._plain is None else self._plain)
         return self._halved
 
     def _loaded(self) -> torch.nn.Module:
@@ -283,7 +293,8 @@ class _Run:
         inside = numbers if crop is None else numbers[:, *crop.box]
         output = self._bundle.plan.output
         blocks = self._blocks(network, image, placement)
-        restore(blocks, image.grid, output, self._discretiser, inside, self.cancel)
+        with closing(blocks):
+            restore(blocks, image.grid, output, self._discretiser, inside, self.cancel)
         if crop is not None and crop.has_corners_outside:
             inside *= self._options.region.inside(volume.affine, crop.box)
         return self._discretiser.layers(numbers, self.cancel)
@@ -308,7 +319,7 @@ class _Run:
             parts = SlidingWindow(network, image, self._window, placement, **told)
         pace = Pace(len(parts))
         self.tell(Stage.SEGMENT, 0, pace.total)
-        with memory_kept(network):
+        with memory_kept(network) if placement.device == CPU else nullcontext():
             for block in parts.blocks():
                 self._stopwatch.switch(Stage.RESTORE)
                 yield block
@@ -336,11 +347,16 @@ class _Run:
         )
         name = f"{volumes[0].name} {card.title}"
         segmentation = Segmentation(layers, volumes[0].affine, segments, name, {})
+        if self._options.classes is not None:
+            segmentation = segmentation.of_classes(self._options.classes)
         for sentence in () if body is None else told_cut(segmentation, body):
             self.note(Stage.RESTORE, sentence, 0, 1)
         self.tell(Stage.RESTORE, 1, 1, seconds_left=0.0)
         self.cancel.raise_if_cancelled()
-        return replace(segmentation, provenance=self._provenance(volumes, mismatches, body))
+        provenance = self._provenance(volumes, mismatches, body)
+        if self._options.classes is not None:
+            provenance["options"]["classes"] = [segment.definition.name for segment in segmentation.segments]
+        return replace(segmentation, provenance=provenance)
 
     def _window_options(self) -> dict[str, object]:
         window = self._window

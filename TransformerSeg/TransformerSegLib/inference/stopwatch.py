@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from TransformerSegLib.inference.progress import Stage
 
 
 class Stopwatch:
-    """Seconds of each stage, of which one is on at any moment."""
+    """Seconds of each stage, of which one is on at any moment.
 
-    def __init__(self) -> None:
+    Args:
+        clock: seconds, from whenever.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._seconds: dict[Stage, float] = {}
-        self._stage, self._since = Stage.LOAD, time.monotonic()
+        self._stage, self._since = Stage.LOAD, clock()
 
     def switch(self, stage: Stage) -> None:
         """From now on time is this stage's; stages may take turns."""
-        now = time.monotonic()
+        now = self._clock()
         self._seconds[self._stage] = self._seconds.get(self._stage, 0.0) + now - self._since
         self._stage, self._since = stage, now
 

@@ -2,8 +2,7 @@
 networks import it.
 
 Sums stay in float32: those of products in the processor, those of norms and of softmax in torch. Weights are halved
-once, and features lie channels last, as bfloat16 convolutions want them on a CPU and on
-a GPU.
+once, and features lie channels last, as bfloat16 convolutions want them on a CPU and on a GPU.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Self
 
 import torch
 from torch import nn
@@ -34,12 +35,13 @@ class FastForm(nn.Module):
     """Scores as ``plain`` gives them, rounding apart, from its fast form where that covers what is asked for.
 
     It does in evaluation mode, without gradients, for float32 on a CPU, in windows of the sizes that the fast form
-    knows. Everything else is left to ``plain``.
+    knows. Everything else is left to ``plain``. The fast form holds kernels that were computed from the weights: these
+    are changed by ``load_state_dict``, or in training mode, and by nothing else.
 
     Args:
         plain: the network; its state dict is this one's. Or its layers alone, which can answer in their fast form only.
-        make: makes the fast form of it; called when it is first needed, so that a GPU does not hold what only a CPU
-            uses.
+        make: makes the fast form of it; called when it is first needed. What it made is let go when the network goes to
+            a GPU, which does not hold what only a CPU uses.
     """
 
     def __init__(self, plain: nn.Module, make: Callable[[nn.Module], nn.Module]) -> None:
@@ -60,20 +62,23 @@ class FastForm(nn.Module):
         if not self.fast.covers(tuple(images.shape[2:])):
             return self.plain(images)
         logits = images.new_empty(len(images), self.fast.classes, *images.shape[2:])
-        memory = self._memory or KeptMemory()
         for image, made in zip(images, logits, strict=True):  # a batch would gain little, and take as much more memory
-            with memory.for_one_image():
+            with self._memory_for_one_image():
                 self.fast(image, made)
         return logits
 
     @contextmanager
     def memory_kept(self) -> Iterator[None]:
-        """Within it, working memory is kept from one call to the next, and then given back."""
+        """Within it, working memory is kept from one call of this thread to the next, and then given back."""
         self._memory = KeptMemory()
         try:
             yield
         finally:
             self._memory = None
+
+    def _memory_for_one_image(self) -> AbstractContextManager[None]:
+        memory = self._memory
+        return nullcontext() if memory is None or not memory.is_of_this_thread else memory.for_one_image()
 
     def _suits(self, images: torch.Tensor) -> bool:
         return (
@@ -85,11 +90,24 @@ class FastForm(nn.Module):
             and next(self.plain.parameters()).dtype == torch.float32
         )
 
+    def train(self, mode: bool = True) -> Self:
+        if mode:
+            self.fast = None  # training changes the weights
+        return super().train(mode)
+
+    def _apply(self, *args, **kwargs) -> Self:
+        fast, self.fast = self.fast, None
+        super()._apply(*args, **kwargs)
+        weight = next(self.plain.parameters())
+        if weight.device.type == "cpu" and weight.dtype == torch.float32:
+            self.fast = fast
+        return self
+
     def state_dict(self, *args, **kwargs) -> dict[str, torch.Tensor]:
         return self.plain.state_dict(*args, **kwargs)
 
     def load_state_dict(self, *args, **kwargs) -> object:
-        self.fast = None  # it holds kernels that were computed from the weights of before
+        self.fast = None
         return self.plain.load_state_dict(*args, **kwargs)
 
 

@@ -22,9 +22,7 @@ from TransformerSegLib.networks.plane_blocks_module import (
 )
 from TransformerSegLib.networks.planes_module import Planes
 from TransformerSegLib.networks.swin_tokens_module import PatchTokens, SwinStage, without_scale
-
-SIDE_MULTIPLE = 32
-"""Of a window: the patch embedding and four mergings halve each side five times."""
+from TransformerSegLib.networks.swin_unetr import SIDE_MULTIPLE
 
 
 class FastSwinUNETR(nn.Module):

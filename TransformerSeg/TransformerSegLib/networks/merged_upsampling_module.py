@@ -25,7 +25,7 @@ def merged_kernel(upsampling: torch.Tensor, convolution: torch.Tensor) -> torch.
     """(inputs, between, 2, 2, 2) of the transposed convolution, (outputs, between, 3, 3, 3) of the other → (inputs,
     outputs, 4, 4, 4) of a transposed convolution with stride 2 and padding 1."""
     upsampling, convolution = upsampling.double(), convolution.double()
-    merged = torch.zeros(len(upsampling), len(convolution), 4, 4, 4, dtype=torch.float64)
+    merged = upsampling.new_zeros(len(upsampling), len(convolution), 4, 4, 4)
     for corner in product(range(2), repeat=3):
         first = upsampling[:, :, *corner]
         for tap in product(range(3), repeat=3):

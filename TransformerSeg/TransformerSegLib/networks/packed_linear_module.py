@@ -40,8 +40,7 @@ class PackedLinear(nn.Module):
         if not self._packed:
             made = linear(features, self._weight, self._bias)
             return gelu(made) if self._then_gelu else made
-        after, algorithm = ("gelu", "none") if self._then_gelu else ("none", "")
-        return torch.ops.mkldnn._linear_pointwise(features, self._weight, self._bias, after, [], algorithm)
+        return _product(features, self._weight, self._bias, self._then_gelu)
 
 
 class PackedPerceptron(nn.Module):
@@ -56,8 +55,20 @@ class PackedPerceptron(nn.Module):
         return self.out(self.hidden(tokens))
 
 
+def _product(features: torch.Tensor, packed: torch.Tensor, bias: torch.Tensor | None, then_gelu: bool) -> torch.Tensor:
+    after, algorithm = ("gelu", "none") if then_gelu else ("none", "")
+    return torch.ops.mkldnn._linear_pointwise(features, packed, bias, after, [], algorithm)
+
+
 @cache
 def _has_onednn() -> bool:
-    """Whether torch was built with it, for a processor on which that was measured."""
-    measured = platform.machine().lower() in ("x86_64", "amd64")
-    return measured and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    """Whether torch was built with it, for a processor on which that was measured, and has these functions, which are
+    its own affair, as they are used here."""
+    if platform.machine().lower() not in ("x86_64", "amd64") or not torch.backends.mkldnn.is_available():
+        return False
+    number = torch.ones(1, 1, dtype=torch.float32, device="cpu")
+    try:
+        packed = torch.ops.mkldnn._reorder_linear_weight(number)
+        return all(bool(_product(number, packed, number[0], gelu).isfinite().all()) for gelu in (False, True))
+    except (AttributeError, TypeError, RuntimeError):
+        return False

@@ -9,15 +9,11 @@ and cut into windows; in those that lie across the seam, tokens from different s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 
 MASKED = -100.0
 """Added to the score of a token from another side of the seam."""
-
-GRIDS_KEPT = 32
-"""Grids whose windows are remembered: of four stages, two kinds each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +37,6 @@ class ShiftedWindows:
     masks: torch.Tensor | None
 
 
-@lru_cache(maxsize=GRIDS_KEPT)
 def shifted_windows(
     grid: tuple[int, int, int], window: tuple[int, int, int], shift: tuple[int, int, int], device: torch.device
 ) -> ShiftedWindows:
@@ -54,17 +49,17 @@ def shifted_windows(
     shifts = tuple(0 if length <= side else by for length, side, by in zip(grid, window, shift, strict=True))
     filled = tuple(-(-length // side) * side for length, side in zip(grid, sides, strict=True))
     count = grid[0] * grid[1] * grid[2]
-    numbers = torch.full(filled, count)
-    numbers[: grid[0], : grid[1], : grid[2]] = torch.arange(count).view(grid)
+    numbers = torch.full(filled, count, device="cpu")
+    numbers[: grid[0], : grid[1], : grid[2]] = torch.arange(count, device="cpu").view(grid)
     tokens = _cut(torch.roll(numbers, [-by for by in shifts], dims=(0, 1, 2)), sides)
     areas = _cut(_areas(filled, sides, shifts), sides)
     patterns = areas - areas[:, :1]  # two windows have the same mask if the same tokens lie on the same side
     order, kinds, firsts = _side_by_side(patterns)
     tokens, areas = tokens[order], areas[order]
     filling = tokens == count
-    places = torch.empty(count + 1, dtype=torch.long)
-    places[tokens.flatten()] = torch.arange(tokens.numel())
-    masks = torch.stack([(areas[first][:, None] != areas[first][None, :]) * MASKED for first in firsts])
+    places = torch.empty(count + 1, dtype=torch.long, device="cpu")
+    places[tokens.flatten()] = torch.arange(tokens.numel(), device="cpu")
+    masks = torch.stack([(areas[first][:, None] != areas[first][None, :]).float() * MASKED for first in firsts])
     return ShiftedWindows(
         sides,
         tokens.masked_fill(filling, 0).to(device),
@@ -84,9 +79,9 @@ def _cut(grid: torch.Tensor, sides: tuple[int, int, int]) -> torch.Tensor:
 
 def _areas(filled: tuple[int, ...], sides: tuple[int, ...], shifts: tuple[int, ...]) -> torch.Tensor:
     """The shifted grid with a number for each area without a seam in it: 0, 1 or 2 along each axis, as digits."""
-    areas = torch.zeros(filled, dtype=torch.long)
+    areas = torch.zeros(filled, dtype=torch.long, device="cpu")
     for axis, (length, side, by) in enumerate(zip(filled, sides, shifts, strict=True)):
-        place = torch.arange(length)
+        place = torch.arange(length, device="cpu")
         digit = (place >= length - side).long() + (place >= length - by).long() if by else torch.zeros_like(place)
         areas = areas * 3 + digit.view([-1 if other == axis else 1 for other in range(3)])
     return areas

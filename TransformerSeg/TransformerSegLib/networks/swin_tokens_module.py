@@ -88,6 +88,7 @@ class SwinBlock(nn.Module):
         self.norm1, self.norm2 = norms
         self.attention, self.perceptron = attention, perceptron
         self._widest, self._window, self._shift = widest, window, shift
+        self._windows: tuple[tuple[object, ...], ShiftedWindows] | None = None
 
     @classmethod
     def of_monai(cls, block: nn.Module) -> SwinBlock:
@@ -107,12 +108,18 @@ class SwinBlock(nn.Module):
 
     def forward(self, tokens: torch.Tensor, grid: tuple[int, int, int]) -> torch.Tensor:
         """(B, D·H·W, C) → the same."""
-        windows = shifted_windows(grid, self._window, self._shift, tokens.device)
-        tokens = self._attended(tokens, windows).add_(tokens)
+        tokens = self._attended(tokens, self._windows_of(grid, tokens.device)).add_(tokens)
         for start, stop in parts(tokens.shape[1], self._widest * len(tokens), tokens.device):
             some = tokens[:, start:stop]
             some += self.perceptron(self.norm2(some))
         return tokens
+
+    def _windows_of(self, grid: tuple[int, int, int], device: torch.device) -> ShiftedWindows:
+        """Those of the grid that was last seen are kept."""
+        kept = self._windows
+        if kept is None or kept[0] != (grid, device):
+            kept = self._windows = (grid, device), shifted_windows(grid, self._window, self._shift, device)
+        return kept[1]
 
     def _attended(self, tokens: torch.Tensor, windows: ShiftedWindows) -> torch.Tensor:
         batch, _, features = tokens.shape

@@ -77,7 +77,9 @@ class AdvancedSection:
             if preset not in refused:
                 self._ui.presetBox.addItem(_(preset.title), preset.value)
         self._ui.presetBox.currentIndex = max(self._ui.presetBox.findData(chosen), 0)
-        self._ui.presetBox.toolTip = "\n".join([_("Speed against care."), *map(_refused_words, refused.items())])
+        self._ui.presetBox.toolTip = "\n".join(
+            [_("How fast, and how thorough."), *map(_refused_words, refused.items())]
+        )
         self._filling = False
 
     def close(self) -> None:

@@ -56,6 +56,7 @@ def forecast_run(request: Request, bundle: Bundle, frames: int, settings: Settin
     from TransformerSegLib.inference.forecast import forecast_seconds
     from TransformerSegLib.inference.memory import estimate
     from TransformerSegLib.inference.placement import Placement
+    from TransformerSegLib.scene.inputs import glance
 
     shape, affine = _segmented_part(request)
     device = expected_device(request.device, settings)
@@ -67,7 +68,8 @@ def forecast_run(request: Request, bundle: Bundle, frames: int, settings: Settin
         seconds *= frames
     memory = needed.on_cpu(placement)
     words = _words(needed, frames, memory, seconds, device)
-    if looks_for_body(request.preset, bundle.plan.window, request.region is not None):
+    modality = glance(request.volumes[0]).modality or bundle.card.requirements.modality
+    if looks_for_body(request.preset, bundle.plan.window, modality, request.region is not None):
         words = _("at most {words}").format(words=words)  # where the body is, only the voxels tell
     return Forecast(needed.windows, memory, seconds, words)
 

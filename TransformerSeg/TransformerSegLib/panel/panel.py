@@ -31,6 +31,7 @@ from TransformerSegLib.panel.run_section import RunSection
 from TransformerSegLib.panel.sample_data import load_sample
 from TransformerSegLib.panel.settings import remember_models_folder
 from TransformerSegLib.panel.table_section import TableSection
+from TransformerSegLib.panel.telling import time_words
 from TransformerSegLib.panel.training_section import TrainingSection
 from TransformerSegLib.scene.display import show_result
 from TransformerSegLib.scene.sequences import frames_of
@@ -121,9 +122,8 @@ class Panel:
             return
         self._model.choose(self._parameters.model)
         self._parameters.model = self._model.chosen.name if self._model.chosen else ""
-        self._refresh_advanced()
         check = self._refresh_input()
-        self._refresh_advanced()  # by now the model has been read
+        self._refresh_advanced()  # now that the model has been read
         self._refresh_result()
         self._refresh_ready(check)
         self._refresh_segments()
@@ -152,9 +152,13 @@ class Panel:
         return check
 
     def _refresh_advanced(self) -> None:
-        """A preset that the model, or the device, does not allow is no longer chosen."""
+        """A preset that the model, or the device, does not allow is no longer chosen. One of which that cannot be known
+        yet stays, as it was when the scene was saved: the run will tell."""
         parameters = self._parameters
-        self._advanced.offer(self._session.refused_presets(parameters.model, parameters.device))
+        refused = self._session.refused_presets(parameters.model, parameters.device)
+        if not self._session.knows_of(parameters.preset, parameters.device):
+            del refused[parameters.preset]
+        self._advanced.offer(refused)
         self._advanced.show(parameters.device, parameters.preset)
         parameters.preset = self._advanced.preset
 
@@ -305,7 +309,8 @@ class Panel:
                 self._result_id, self._made = run.node_id, run
                 self._taking_up.start()
                 what_next = _("Look at every segment; paint or erase under Correct.")
-                self._run.show_done(run.words, can_undo=self._session.can_undo(run.node), what_next=what_next)
+                can_undo = self._session.can_undo(run.node)
+                self._run.show_done(run.words, can_undo, what_next=what_next, time_taken=time_words(run))
             case RunState.FAILED:
                 self._run.show_error(run)
             case RunState.CANCELLED:

@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING
 
 from TransformerSegLib import __version__
 from TransformerSegLib.inference.parts import Part
-from TransformerSegLib.inference.stopwatch import shares_told
 
 if TYPE_CHECKING:
     from TransformerSegLib.bundles.bundle import Bundle
-    from TransformerSegLib.inference.segmentation import Segmentation
     from TransformerSegLib.panel.redaction import Redaction
     from TransformerSegLib.panel.request import Request
 
@@ -63,15 +61,6 @@ def weights_fact(bundle: Bundle | None) -> tuple[str, ...]:
     """A line on the model's weights: their SHA-256 where the worker came to it, so that the window never waits for
     it."""
     return () if bundle is None else (f"Weights: SHA-256 {bundle.known_sha256 or 'not computed yet'}",)
-
-
-def stages_fact(segmentation: Segmentation, building: float) -> str:
-    """A line on where the time went.
-
-    Args:
-        building: seconds that the segments took to come into the scene.
-    """
-    return f"Time: {shares_told({**segmentation.provenance['stages'], 'build segments': building})}"
 
 
 def _versions() -> list[str]:

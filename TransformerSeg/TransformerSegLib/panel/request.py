@@ -25,7 +25,7 @@ class Request:
         target: the segmentation to run into; None: a new one.
         classes: names of the wanted classes; None: all.
         device: "auto", "cuda:0", "mps", "cpu".
-        preset: speed against care.
+        preset: how fast, and how thorough.
         accept_mismatch: the person confirmed an input that the model was not trained for.
         surfaces: show the result in 3D; None: only where there are few segments.
         smoothing: of the surfaces, 0…1.

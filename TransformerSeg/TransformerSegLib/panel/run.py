@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -46,6 +46,7 @@ class Run:
         notes: sentences that should be read once: less memory than wished for, another segmentation than asked for.
         outcome: what was put into the scene; None unless DONE.
         node_id: of the segmentation that holds the result; "" where there is none.
+        seconds: stage → how long it took, over all frames so far.
         statistics: per segment's label value: mL, mean intensity; of the last frame.
         error: why it FAILED: always fit to be shown (what, why, remedy).
         report: what "Copy report" copies for a FAILED run, the traceback in it; no names of patients, nodes or files.
@@ -60,6 +61,7 @@ class Run:
     notes: tuple[str, ...] = ()
     outcome: RunOutcome | None = None
     node_id: str = ""
+    seconds: dict[str, float] = field(default_factory=dict)
     statistics: dict[int, Statistics] = field(default_factory=dict)
     error: TransformerSegError | None = None
     report: str = ""
@@ -68,6 +70,11 @@ class Run:
     @property
     def finished(self) -> bool:
         return self.state.finished
+
+    def add_seconds(self, seconds: Mapping[str, float]) -> None:
+        """Of one more frame, stage by stage."""
+        for stage, taken in seconds.items():
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + taken
 
     @property
     def node(self) -> slicer.vtkMRMLSegmentationNode | None:

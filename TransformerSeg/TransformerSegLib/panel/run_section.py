@@ -16,6 +16,9 @@ from TransformerSegLib.panel.run import Run, RunState
 
 _DOUBLE_CLICK_S = 0.25
 
+_SHORT = 30
+"""Letters of what is said of a run in which all was found."""
+
 
 class RunSection:
     """What a person presses, and reads while waiting.
@@ -101,11 +104,19 @@ class RunSection:
         if run is not None:
             self._ui.errorLabel.text = explained(run.error)
 
-    def show_done(self, words: str, can_undo: bool, good: bool = True, what_next: str = "") -> None:
-        """What came of the last run; whether it can be taken back; and what to do now."""
+    def show_done(
+        self, words: str, can_undo: bool, good: bool = True, what_next: str = "", time_taken: str = ""
+    ) -> None:
+        """What came of the last run; whether it can be taken back; what to do now; and how long its stages took, which
+        where more is to be said is left to the tooltip."""
         self._ui.doneBox.visible = bool(words)
-        lines = [f"{sign(GOOD if good else DOUBTFUL)} {escaped(words)}", *([escaped(what_next)] if what_next else [])]
+        time_line = time_taken if len(words) <= _SHORT else ""
+        lines = [
+            f"{sign(GOOD if good else DOUBTFUL)} {escaped(words)}",
+            *map(escaped, filter(None, [time_line, what_next])),
+        ]
         self._ui.doneLabel.text = "<br>".join(lines)
+        self._ui.doneLabel.toolTip = time_taken
         self._ui.undoButton.visible = can_undo
 
     def show_notes(self, notes: Sequence[str]) -> None:

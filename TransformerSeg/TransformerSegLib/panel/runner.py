@@ -13,7 +13,7 @@ from TransformerSegLib.inference.devices import AUTO
 from TransformerSegLib.jobs.job import Job, JobState
 from TransformerSegLib.panel.placing import put_result
 from TransformerSegLib.panel.remedies import Unexpected, for_panel
-from TransformerSegLib.panel.report import report_text, stages_fact, weights_fact
+from TransformerSegLib.panel.report import report_text, weights_fact
 from TransformerSegLib.panel.run import Run, RunState
 from TransformerSegLib.panel.scene_events import SceneEvents
 from TransformerSegLib.panel.settings import AUTO_DEVICE_USED, Settings, remember_pace
@@ -104,7 +104,6 @@ class Runner:
             undertaking.request.device,
             undertaking.options(),
             undertaking.volumes(self._scene),
-            undertaking.request.classes,
         )
         run = undertaking.run
         run.state, run.progress = RunState.WAITING, None
@@ -139,9 +138,7 @@ class Runner:
         """A job is done: into the scene with it, and on to the next frame if there is one."""
         run, begun = undertaking.run, time.monotonic()
         put_result(self._scene, undertaking, finished)
-        facts = (*undertaking.facts, *weights_fact(undertaking.bundle))
-        facts = (*facts, stages_fact(finished.segmentation, building=time.monotonic() - begun))
-        run.report = report_text(None, facts, "", undertaking.redaction)
+        run.add_seconds({**finished.segmentation.provenance["stages"], "build segments": time.monotonic() - begun})
         self._remember(undertaking, finished)
         if run.frame < run.frames:
             run.frame += 1

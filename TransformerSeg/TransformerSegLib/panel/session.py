@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from slicer.i18n import tr as _
 
 from TransformerSegLib.errors import Cancelled, InputMismatch, TransformerSegError
-from TransformerSegLib.inference.offering import why_not
+from TransformerSegLib.inference.offering import is_known, why_not
 from TransformerSegLib.inference.presets import Preset
 from TransformerSegLib.panel.checking import InputCheck, Verdict, check_classes, check_inputs, refused, unchecked
-from TransformerSegLib.panel.forecasting import Forecast, forecast_run
+from TransformerSegLib.panel.forecasting import Forecast, expected_device, forecast_run
 from TransformerSegLib.panel.redaction import Redaction
 from TransformerSegLib.panel.report import facts_of, report_text
 from TransformerSegLib.panel.request import Request
@@ -91,8 +91,13 @@ class Session:
         """The presets that the model cannot be run with on that device, and why; as long as nothing has read the model
         yet, only what the device says."""
         _, bundle = self._bundles.get(model, (None, None))
-        reasons = {preset: why_not(preset, bundle, device) for preset in Preset}
+        expected = expected_device(device, self._settings) or device
+        reasons = {preset: why_not(preset, bundle, expected) for preset in Preset}
         return {preset: reason for preset, reason in reasons.items() if reason is not None}
+
+    def knows_of(self, preset: Preset, device: str) -> bool:
+        """Whether it is known yet that the preset can be had on that device, or not."""
+        return is_known(preset, expected_device(device, self._settings) or device)
 
     def propose_inputs(
         self, model: str, shown: slicer.vtkMRMLScalarVolumeNode | None

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _MOST_NAMED = 3
 
+_LEAST_TOLD = 0.05
+"""Of all the time that a run took: a stage that took less is not worth a person's while."""
+
 
 def progress_words(run: Run) -> str:
     """ "Segmenting, 3 of 27 windows"."""
@@ -50,6 +53,16 @@ def done_words(run: Run, segmentation: Segmentation) -> str:
             done=seconds, number=len(missing), all=len(segmentation.segments)
         )
     return _("{done}. Not found in this volume: {names}").format(done=seconds, names=", ".join(missing))
+
+
+def time_words(run: Run) -> str:
+    """ "Time: prepare 0.2 s, segment 3.1 s": the stages that took a share worth telling; "" before a run is done."""
+    told = [
+        _("{stage} {seconds} s").format(stage=_(stage), seconds=f"{seconds:.1f}")
+        for stage, seconds in run.seconds.items()
+        if seconds >= _LEAST_TOLD * sum(run.seconds.values())
+    ]
+    return _("Time: {stages}").format(stages=", ".join(told)) if told else ""
 
 
 def cancelled_words(undertaking: Undertaking) -> str:

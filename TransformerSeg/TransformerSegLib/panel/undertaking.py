@@ -84,7 +84,12 @@ class Undertaking:
         from TransformerSegLib.inference.segmenter import SegmentOptions
 
         request = self.request
-        return SegmentOptions(accept_mismatch=request.accept_mismatch, region=self.region, preset=request.preset)
+        return SegmentOptions(
+            accept_mismatch=request.accept_mismatch,
+            region=self.region,
+            preset=request.preset,
+            classes=request.classes,
+        )
 
     def volumes(self, scene: slicer.vtkMRMLScene) -> tuple[Volume, ...]:
         """Copies of the inputs: of the frame that is due, where there are several.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from TransformerSegLib.inference.parts import Part
 from TransformerSegLib.inference.progress import Stage
 
 if TYPE_CHECKING:
@@ -66,7 +66,6 @@ class Work:
     Attributes:
         engine: shared by all jobs of a session.
         volumes: copies, one per input of the card.
-        classes: names of those that are wanted; None: all.
     """
 
     engine: Engine
@@ -74,40 +73,30 @@ class Work:
     device: str
     options: SegmentOptions
     volumes: Sequence[Volume]
-    classes: tuple[str, ...] | None
 
     def __call__(self, on_progress: OnProgress, cancel: CancelToken) -> Finished:
         from TransformerSegLib.inference.proposal import Proposal
         from TransformerSegLib.inference.statistics import segment_statistics
 
-        stopwatch = _Stopwatch(on_progress)
+        slowed: list[Progress] = []
+
+        def on_step(progress: Progress) -> None:
+            if progress.stage is Stage.SEGMENT and progress.note:
+                slowed.append(progress)
+            on_progress(progress)
+
         _ = self.bundle.weights_sha256  # computed here, and kept: the window asks for it where the run fails
         segmenter = self.engine.segmenter(self.bundle, self.device, self.options)
-        segmentation = segmenter.segment(self.volumes, stopwatch, cancel)
-        if self.classes is not None:
-            segmentation = segmentation.of_classes(self.classes)
+        segmentation = segmenter.segment(self.volumes, on_step, cancel)
         cancel.raise_if_cancelled()
         statistics = segment_statistics(segmentation, self.volumes[0])
         cancel.raise_if_cancelled()
-        steady = not segmentation.provenance["notes"]
-        return Finished(
-            segmentation, Proposal.of(segmentation), statistics, stopwatch.seconds_per_window if steady else None
-        )
+        pace = None if slowed else _seconds_per_window(segmentation, self.bundle)
+        return Finished(segmentation, Proposal.of(segmentation), statistics, pace)
 
 
-class _Stopwatch:
-    """Measures the windows on the way of the progress."""
-
-    def __init__(self, on_progress: OnProgress) -> None:
-        self._on_progress = on_progress
-        self._started: float | None = None
-        self.seconds_per_window: float | None = None
-
-    def __call__(self, progress: Progress) -> None:
-        if progress.stage is Stage.SEGMENT:
-            now = time.monotonic()
-            if self._started is None:
-                self._started = now
-            if progress.done == progress.total > 0:
-                self.seconds_per_window = (now - self._started) / progress.total
-        self._on_progress(progress)
+def _seconds_per_window(segmentation: Segmentation, bundle: Bundle) -> float:
+    """With what it takes to bring each window's scores to the input's grid."""
+    provenance = segmentation.provenance
+    windows = provenance[Part.of(bundle.plan.window).plural]
+    return (provenance["stages"]["segment"] + provenance["stages"]["restore"]) / windows
