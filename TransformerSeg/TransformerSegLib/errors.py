@@ -180,6 +180,18 @@ class ProposalDamaged(TransformerSegError):
     """What was kept of a run's result, to tell a person's voxels from the model's, cannot be read."""
 
 
+class ClickRefused(TransformerSegError):
+    """A click cannot be obeyed: it lies outside of the volume, or contradicts what a person painted."""
+
+
+class RefinerDamaged(TransformerSegError):
+    """The weights of the learned step of corrections are missing or damaged: clicks are answered without it."""
+
+
+class ReviewIncomplete(TransformerSegError):
+    """A segmentation cannot be signed off: a person is not through with all of it."""
+
+
 class PackagesMissing(TransformerSegError):
     """Python packages that a run takes are not installed, and could not be."""
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from TransformerSegLib.bundles.card import Card, Figure, PrecisionCheck
+from TransformerSegLib.bundles.card import Card, DoubtCheck, Figure, PrecisionCheck
 from TransformerSegLib.bundles.fields import OWN_BLOCK, part
 from TransformerSegLib.bundles.layout import DESCRIPTION, METADATA
 from TransformerSegLib.bundles.writing import measured_lines, rewrite_json, rewrite_text
@@ -15,6 +15,8 @@ from TransformerSegLib.errors import OutputRejected
 
 HEADING = "## Measured"
 """In documents that others wrote."""
+
+TEMPERATURE_DIGITS = 4
 
 
 def with_measured(
@@ -59,10 +61,7 @@ def rewrite_measured(folder: Path, before: Card, after: Card) -> None:
     Raises:
         OutputRejected: the folder cannot be written to.
     """
-    _rewrite_fields(folder, after.model_dump(mode="json", include={"dice", "dice_data", "figures"}))
-    description = folder / DESCRIPTION
-    text = description.read_text(encoding="utf-8") if description.is_file() else f"# {after.title}\n"
-    rewrite_text(description, _document(text, before, after))
+    _rewrite(folder, before, after, {"dice", "dice_data", "figures"})
 
 
 def rewrite_precision(folder: Path, check: PrecisionCheck) -> None:
@@ -72,6 +71,24 @@ def rewrite_precision(folder: Path, check: PrecisionCheck) -> None:
         OutputRejected: the folder cannot be written to.
     """
     _rewrite_fields(folder, {"bfloat16": check.model_dump(mode="json")})
+
+
+def rewrite_doubt(folder: Path, before: Card, temperature: float, check: DoubtCheck) -> None:
+    """Write a model's temperature, and how true is what it says of its doubt, into its bundle; see
+    ``rewrite_measured``.
+
+    Raises:
+        OutputRejected: the folder cannot be written to.
+    """
+    after = before.model_copy(update={"temperature": round(temperature, TEMPERATURE_DIGITS), "doubt": check})
+    _rewrite(folder, before, after, {"temperature", "doubt"})
+
+
+def _rewrite(folder: Path, before: Card, after: Card, fields: set[str]) -> None:
+    _rewrite_fields(folder, after.model_dump(mode="json", include=fields))
+    description = folder / DESCRIPTION
+    text = description.read_text(encoding="utf-8") if description.is_file() else f"# {after.title}\n"
+    rewrite_text(description, _document(text, before, after))
 
 
 def _rewrite_fields(folder: Path, fields: Mapping[str, object]) -> None:

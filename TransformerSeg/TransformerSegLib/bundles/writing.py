@@ -105,6 +105,8 @@ def measured_lines(card: Card) -> list[str]:
         for name, figures in card.figures.items():
             cells = (figures[title].in_words() if title in figures else "–" for title in titles)
             lines.append(f"| {name} | {' | '.join(cells)} |")
+    if card.doubt:
+        lines += ["", f"Doubt, at temperature {card.temperature:.2f}: {card.doubt.in_words()}."]
     return lines
 
 

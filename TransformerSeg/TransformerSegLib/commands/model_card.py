@@ -65,6 +65,8 @@ def show_card(bundle: Bundle) -> None:
             typer.echo(f"  {title}: {figure.in_words()}")
     if card.bfloat16 is not None:
         typer.echo(f"With 16 bits: {card.bfloat16.in_words()}")
+    if card.doubt is not None:
+        typer.echo(f"Doubt: {card.doubt.in_words()}")
     needs = card.requirements
     if needs.modality:
         typer.echo(f"Modality: {needs.modality}")

@@ -94,8 +94,7 @@ def _read_slices(series: Series, name: str) -> Volume:
         )
     for header in headers:
         _refuse_colours(header, name)
-    slices = [_slice(header, header, header, header, path) for header, path in zip(headers, series.files, strict=True)]
-    stack = stack_slices(slices, name)
+    stack = stack_of_slices(series, name)
     reader = SimpleITK.ImageSeriesReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileNames([path_for_itk(series.files[index]) for index in stack.order])
@@ -105,11 +104,22 @@ def _read_slices(series: Series, name: str) -> Volume:
     return Volume(voxels, stack.affine, name, series.modality or None, origin_of(headers[0]))
 
 
+def stack_of_slices(series: Series, name: str) -> Stack:
+    """The order and the place of a series' files, of one slice each.
+
+    Raises:
+        UnreadableInput: a header does not tell where its slice lies.
+        IncompleteSeries, ShearedAffine: see ``stack_slices``.
+    """
+    files = zip(series.headers, series.files, strict=True)
+    return stack_slices([_slice(header, header, header, header, path) for header, path in files], name)
+
+
 def _read_frames(path: Path, header: Dataset, name: str) -> Volume:
     import SimpleITK
 
     _refuse_colours(header, name)
-    stack = _stack_of_frames(path, header, name)
+    stack = stack_of_frames(path, header, name)
     reader = SimpleITK.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileName(path_for_itk(path))
@@ -119,7 +129,13 @@ def _read_frames(path: Path, header: Dataset, name: str) -> Volume:
     return Volume(voxels, stack.affine, name, text_of(header, "Modality") or None, origin_of(header))
 
 
-def _stack_of_frames(path: Path, header: Dataset, name: str) -> Stack:
+def stack_of_frames(path: Path, header: Dataset, name: str) -> Stack:
+    """The order and the place of an enhanced file's frames.
+
+    Raises:
+        UnreadableInput: they have no place, or are scaled differently.
+        IncompleteSeries, ShearedAffine: see ``stack_slices``.
+    """
     shared = (header.get("SharedFunctionalGroupsSequence") or [None])[0]
     frames = header.get("PerFrameFunctionalGroupsSequence") or ()
     if len(frames) != number_of_frames(header):

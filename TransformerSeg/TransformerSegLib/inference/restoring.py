@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
@@ -25,6 +25,24 @@ COLUMNS_AT_A_TIME = 32
 """Columns (of all classes, at full depth) that are worked on together: little memory, and near to the processor."""
 
 
+OnScores = Callable[[int, slice, "torch.Tensor"], None]
+"""Called with a row, columns, and their activated scores (classes, columns, depth)."""
+
+
+class ScoreObserver(Protocol):
+    """Sees a run's scores as they pass by."""
+
+    def begin(self, grid: ModelGrid, shape: tuple[int, int, int], box: tuple[slice, slice, slice]) -> None:
+        """Before the first scores: the model's grid, and on which part of the input's (I, J, K) it lies."""
+
+    def take(self, row: int, columns: slice, scores: torch.Tensor) -> None:
+        """As ``OnScores``."""
+
+
+def not_observed(row: int, columns: slice, scores: torch.Tensor) -> None:
+    """Nobody wants them."""
+
+
 def restore(
     blocks: Iterable[ScoreBlock],
     grid: ModelGrid,
@@ -32,6 +50,7 @@ def restore(
     discretiser: Discretiser,
     numbers: np.ndarray,
     cancel: CancelToken | None = None,
+    on_scores: OnScores = not_observed,
 ) -> None:
     """Bring scores to the input's grid, as MONAI's ``Activationsd``, ``Invertd`` and ``AsDiscreted`` would.
 
@@ -43,6 +62,8 @@ def restore(
     Args:
         blocks: the model's scores; each is changed into labels as it comes, and let go.
         numbers: written to; (planes, I, J, K) on the input's grid, of the discretiser's planes and type.
+        on_scores: shown the scores as they are discretised, on the input's grid, along the model's axes. Not called
+            where they are discretised on another grid.
 
     Raises:
         ScoresNotFinite: a score is NaN.
@@ -59,7 +80,8 @@ def restore(
     for block in blocks:
         with _one_thread():
             rows = _activated_rows(block, output.activation, cancel)
-            _discretise(rows if interpolator is None else _interpolated(rows, interpolator), discretiser, planes)
+            restored = rows if interpolator is None else _interpolated(rows, interpolator)
+            _discretise(restored, discretiser, planes, on_scores if on_model is None else not_observed)
     if on_model is not None:
         _restore_nearest(on_model, grid, numbers, cancel)
 
@@ -132,8 +154,9 @@ def _interpolated(rows: Rows, interpolator: RowInterpolator) -> Rows:
         yield from push(row, columns.start, scores.cpu())  # all of it: what came already, comes again
 
 
-def _discretise(rows: Rows, discretiser: Discretiser, planes: list[np.ndarray]) -> None:
+def _discretise(rows: Rows, discretiser: Discretiser, planes: list[np.ndarray], on_scores: OnScores) -> None:
     for row, columns, scores in rows:
+        on_scores(row, columns, scores)
         for plane, values in zip(planes, _or_on_the_cpu(discretiser.numbers, scores), strict=True):
             plane[row, columns] = values
 

@@ -43,7 +43,7 @@ from TransformerSegLib.inference.preparation import PreparedImage, prepare
 from TransformerSegLib.inference.presets import Preset
 from TransformerSegLib.inference.progress import CancelToken, OnProgress, Pace, Progress, Stage
 from TransformerSegLib.inference.region import Crop, Region
-from TransformerSegLib.inference.restoring import restore
+from TransformerSegLib.inference.restoring import ScoreObserver, not_observed, restore
 from TransformerSegLib.inference.segmentation import Segment, Segmentation
 from TransformerSegLib.inference.slices import SliceRun
 from TransformerSegLib.inference.sliding_window import SlidingWindow
@@ -116,6 +116,7 @@ class Segmenter:
         volumes: Sequence[Volume],
         on_progress: OnProgress = lambda progress: None,
         cancel: CancelToken | None = None,
+        observer: ScoreObserver | None = None,
     ) -> Segmentation:
         """Segment one study.
 
@@ -124,6 +125,7 @@ class Segmenter:
                 are resampled onto it.
             on_progress: called in this thread.
             cancel: takes effect at the next layer of the network, or the next step of other work.
+            observer: shown the scores, where these are brought to the input's grid.
 
         Returns:
             Labels on the grid of the first volume, of the classes that are wanted.
@@ -139,7 +141,8 @@ class Segmenter:
             Cancelled: on the token's demand.
         """
         try:
-            return self._segmented(volumes, _Run(self.bundle, self.options, on_progress, cancel or CancelToken()))
+            run = _Run(self.bundle, self.options, on_progress, cancel or CancelToken(), observer)
+            return self._segmented(volumes, run)
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
                 raise nothing_smaller() from error
@@ -263,8 +266,16 @@ def _mismatches(given: Sequence[Volume], cut: Sequence[Volume], card: Card) -> l
 class _Run:
     """One call of ``segment``: what it tells, and what it leaves in the provenance."""
 
-    def __init__(self, bundle: Bundle, options: SegmentOptions, on_progress: OnProgress, cancel: CancelToken) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        options: SegmentOptions,
+        on_progress: OnProgress,
+        cancel: CancelToken,
+        observer: ScoreObserver | None,
+    ) -> None:
         self.cancel = cancel
+        self._observer = observer
         self._bundle = bundle
         self._options = options
         self._window = options.preset.window(bundle.plan.window)
@@ -293,8 +304,13 @@ class _Run:
         inside = numbers if crop is None else numbers[:, *crop.box]
         output = self._bundle.plan.output
         blocks = self._blocks(network, image, placement)
+        on_scores = not_observed
+        if self._observer is not None:
+            whole = tuple(slice(0, size) for size in volume.array.shape)
+            self._observer.begin(image.grid, volume.array.shape, whole if crop is None else crop.box)
+            on_scores = self._observer.take
         with closing(blocks):
-            restore(blocks, image.grid, output, self._discretiser, inside, self.cancel)
+            restore(blocks, image.grid, output, self._discretiser, inside, self.cancel, on_scores)
         if crop is not None and crop.has_corners_outside:
             inside *= self._options.region.inside(volume.affine, crop.box)
         return self._discretiser.layers(numbers, self.cancel)
@@ -386,6 +402,7 @@ class _Run:
                 "accept_mismatch": self._options.accept_mismatch,
                 "region": None if region is None else {name: value.tolist() for name, value in vars(region).items()},
             },
+            "overlapping": self._bundle.plan.output.threshold is not None,
             "mismatches": [finding.what for finding in mismatches],
             "notes": list(self._notes),
             self.part.plural: self.needed.windows,

@@ -10,7 +10,7 @@ from TransformerSegLib.bundles.card import MAXIMUM_LABEL
 from TransformerSegLib.errors import TrainingDataRejected
 from TransformerSegLib.inference.names import clean_name
 from TransformerSegLib.inference.reading import name_of
-from TransformerSegLib.training.cases import SEPARATORS, Case, ClassName, DataList, named_apart
+from TransformerSegLib.training.cases import SEPARATORS, Case, ClassName, DataList, counted_cases, named_apart
 from TransformerSegLib.training.data_folders import volume_files
 from TransformerSegLib.training.segment_file import SUFFIX, FileSegment, read_segments
 
@@ -30,13 +30,14 @@ def read_corrected(folder: Path) -> DataList:
     together; they are numbered as they first appear.
 
     Returns:
-        All cases for training. Its notes name the segmentations that were left out, and why.
+        All cases for training. Its notes name the segmentations that were left out, and why, and say how many were
+        signed off.
 
     Raises:
         TrainingDataRejected: a file is damaged, a segmentation has no volume beside it, or none is reviewed.
     """
     files = segment_files(folder)
-    cases, faults, waiting, classes = [], [], [], {}
+    cases, faults, waiting, classes, signed_off = [], [], [], {}, 0
     for file in files:
         try:
             segments = read_segments(file)
@@ -49,6 +50,7 @@ def read_corrected(folder: Path) -> DataList:
             waiting.append(f"“{file.name}” ({', '.join(undone[:NAMES_LISTED])} not completed)")
             continue
         cases.append(Case(images, file, _case_name(file, images)))
+        signed_off += all(segment.signed_off for segment in segments)
         for segment in segments:
             classes.setdefault(segment.name, segment)
     if faults:
@@ -63,7 +65,13 @@ def read_corrected(folder: Path) -> DataList:
             details=waiting,
         )
     return DataList(
-        named_apart(cases, folder), (), folder.resolve().name, "", folder, _classes(classes), _left_out(waiting)
+        named_apart(cases, folder),
+        (),
+        folder.resolve().name,
+        "",
+        folder,
+        _classes(classes),
+        (*_left_out(waiting), *_signed_off(signed_off, len(cases))),
     )
 
 
@@ -86,6 +94,12 @@ def _left_out(waiting: list[str]) -> tuple[str, ...]:
     more = f" and {len(waiting) - NAMES_LISTED} more" if len(waiting) > NAMES_LISTED else ""
     are = "segmentation is" if len(waiting) == 1 else "segmentations are"
     return (f"{len(waiting)} {are} left out, not reviewed yet: {'; '.join(waiting[:NAMES_LISTED])}{more}",)
+
+
+def _signed_off(number: int, cases: int) -> tuple[str, ...]:
+    if not number:
+        return ()
+    return (f"{number} of {counted_cases(cases)} {'is' if number == 1 else 'are'} signed off",)
 
 
 def _classes(segments: dict[str, FileSegment]) -> tuple[ClassName, ...]:

@@ -91,7 +91,13 @@ def write_trained_card(folder: Path, card: Card, recipe: Recipe, start: Start | 
     """(Re)write what a trained bundle says of itself."""
     mirrored = recipe.flip_axes if recipe.axes == VOLUME_AXES else ()
     trained = card.model_copy(
-        update={"trained_with_monai": version("monai"), "mirror_axes": mirrored, "bfloat16": None}
+        update={
+            "trained_with_monai": version("monai"),
+            "mirror_axes": mirrored,
+            "bfloat16": None,
+            "temperature": 1.0,
+            "doubt": None,
+        }
     )
     write_card(folder, trained, plan_of(recipe), _trained_by(start))
 

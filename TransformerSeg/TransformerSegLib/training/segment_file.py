@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from TransformerSegLib.errors import TrainingDataRejected
-from TransformerSegLib.export.segment_metadata import TAG_PREFIX
+from TransformerSegLib.export.segment_metadata import REVIEW_TAG, TAG_PREFIX
 from TransformerSegLib.inference.itk_geometry import affine_of
 from TransformerSegLib.inference.names import clean_name, path_for_itk, shown
 from TransformerSegLib.inference.quiet import run_quietly
@@ -33,6 +33,7 @@ class FileSegment:
         layer, label: its voxels are those of this layer that hold this value. (Slicer numbers them anew when it saves.)
         completed: whether a person gave it the status “completed”.
         inputs: names of the volumes that a run made it from; empty where nothing tells them.
+        signed_off: whether it is part of a segmentation that a person signed off.
     """
 
     name: str
@@ -41,6 +42,7 @@ class FileSegment:
     label: int
     completed: bool
     inputs: tuple[str, ...]
+    signed_off: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +116,7 @@ def _segment(fields: dict[str, str], begin: str) -> FileSegment:
         label=int(fields[f"{begin}LabelValue"]),
         completed=tags.get(STATUS_TAG) == COMPLETED,
         inputs=_names(tags.get(_INPUTS_TAG, "")),
+        signed_off=REVIEW_TAG in tags,
     )
 
 
