@@ -43,12 +43,14 @@ class Study:
         inputs: names of the model's inputs.
         given, volumes: for each of them, in this order.
         told: how it was found which is which.
+        series: for each of them, which series of its folder was wanted; None where nothing was said.
     """
 
     inputs: tuple[str, ...]
     given: tuple[Given, ...]
     volumes: tuple[Volume, ...]
     told: Told
+    series: tuple[str | None, ...]
 
     def in_words(self) -> Iterator[str]:
         """Lines on the volumes; where there are several, on which is which, and how that was found."""
@@ -109,7 +111,8 @@ def read_study(given: Sequence[Given], series: Sequence[str], card: Card) -> Stu
     """
     from TransformerSegLib.inference.reading import name_of, read_volume
 
-    volumes = [read_volume(path, wanted) for path, wanted in _with_series(given, series)]
+    paths = _with_series(given, series)
+    volumes = [read_volume(path, wanted) for path, wanted in paths]
     names = [(name_of(one.path), volume.origin.description) for one, volume in zip(given, volumes, strict=True)]
     assignment = _assignment(names, given, card)
     return Study(
@@ -117,6 +120,7 @@ def read_study(given: Sequence[Given], series: Sequence[str], card: Card) -> Stu
         tuple(given[number] for number in assignment.order),
         tuple(volumes[number] for number in assignment.order),
         assignment.told,
+        tuple(paths[number][1] for number in assignment.order),
     )
 
 

@@ -6,15 +6,16 @@ import importlib.util
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from TransformerSegLib.errors import OutputRejected
+from TransformerSegLib.export.dicom_values import is_segmentation
 from TransformerSegLib.export.untouched import is_untouched
 from TransformerSegLib.inference.names import is_text, shown
 
-OUTPUT_SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha", ".mrb")
+OUTPUT_SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha", ".dcm", ".mrb")
 """Longer suffixes come before those they end in."""
 
 _TEMPORARY_PREFIX = ".transformerseg-"
@@ -42,8 +43,8 @@ def check_output(path: Path, overwrite: bool = False) -> None:
 
     Raises:
         OutputRejected: the format is unknown, the folder is missing or not writable, a file is there already that a
-            person may have worked on and ``overwrite`` is False, or a ``.mrb`` is asked for where slicer-core is not
-            installed.
+            person may have worked on and ``overwrite`` is False, a ``.dcm`` is there that is an image, whatever
+            ``overwrite`` says, or a ``.mrb`` is asked for where slicer-core is not installed.
     """
     suffix = output_suffix(path)
     _check_name(behind_links(path))
@@ -54,7 +55,13 @@ def check_output(path: Path, overwrite: bool = False) -> None:
             why="the result is one file",
             remedy="Give the output another name",
         )
-    if path.exists() and not overwrite and (suffix == ".mrb" or not is_untouched(path)):
+    if path.exists() and suffix == ".dcm" and not is_segmentation(path):
+        raise OutputRejected(
+            f"“{path}” is there already, and is no DICOM segmentation",
+            why="it may be one of the images",
+            remedy="Name another output",
+        )
+    if path.exists() and not overwrite and (suffix in (".dcm", ".mrb") or not is_untouched(path)):
         raise OutputRejected(
             f"“{path}” is there already",
             why="it may hold a person's corrections",
@@ -99,6 +106,35 @@ def _check_name(path: Path) -> None:
             f"“{shown(path)}” cannot be written to",
             why="the path to it is not written in UTF-8",
             remedy="Name an output in another folder",
+        )
+
+
+def check_side_file(
+    path: Path, kind: str, suffix: str, is_of_kind: Callable[[Path], bool], overwrite: bool = False
+) -> None:
+    """Make sure, before a run, that a file beside its result can be written; an earlier one of its kind is replaced.
+
+    Args:
+        kind: "report", for messages.
+        suffix: that it has.
+        is_of_kind: whether a file that is there was written as such a one.
+
+    Raises:
+        OutputRejected: the folder is missing or not writable, ``path`` has another suffix, or something else is there
+            already and ``overwrite`` is False.
+    """
+    if path.suffix.lower() != suffix or path.is_dir():
+        raise OutputRejected(
+            f"“{path.name}” cannot be a {kind}",
+            why=f"{kind}s are {suffix[1:].upper()} files",
+            remedy=f"Let its name end in {suffix}",
+        )
+    check_folder(behind_links(path).parent)
+    if path.exists() and not overwrite and not is_of_kind(path):
+        raise OutputRejected(
+            f"“{path}” is there already, and is no {kind}",
+            why="what it holds would be lost",
+            remedy=f"Name another file for the {kind}, or add --overwrite",
         )
 
 

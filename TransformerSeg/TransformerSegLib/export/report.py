@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from TransformerSegLib.errors import OutputRejected
-from TransformerSegLib.export.output import behind_links, check_folder, written_atomically
+from TransformerSegLib.export.output import check_side_file, written_atomically
 from TransformerSegLib.inference.segmentation import Segmentation
+from TransformerSegLib.interaction.doubt import Doubt
 
 _PARTS = {"name", "segments", "provenance"}
+_FURTHER_PARTS = {"doubtful_places"}
 
 
 def check_report(path: Path, overwrite: bool = False) -> None:
@@ -19,21 +20,15 @@ def check_report(path: Path, overwrite: bool = False) -> None:
         OutputRejected: the folder is missing or not writable, ``path`` is not named as JSON, or something else than a
             report is there already (a scanner's sidecar, a markups file) and ``overwrite`` is False.
     """
-    if path.suffix.lower() != ".json" or path.is_dir():
-        raise OutputRejected(
-            f"“{path.name}” cannot be a report", why="reports are JSON files", remedy="Let its name end in .json"
-        )
-    check_folder(behind_links(path).parent)
-    if path.exists() and not overwrite and not _is_report(path):
-        raise OutputRejected(
-            f"“{path}” is there already, and is no report",
-            why="what it holds would be lost",
-            remedy="Name another file for the report, or add --overwrite",
-        )
+    check_side_file(path, "report", ".json", _is_report, overwrite)
 
 
-def write_report(path: Path, segmentation: Segmentation) -> None:
+def write_report(path: Path, segmentation: Segmentation, doubt: Doubt | None = None) -> None:
     """Write name, segments with their volumes in mL (empty ones marked), and provenance.
+
+    Args:
+        doubt: doubtful places, the worst first, each with its middle in RAS mm and the volume in mL that is probably
+            wrong, are written too, and of each segment the Dice to expect; None: nothing is known.
 
     Raises:
         OutputRejected: the file could not be written.
@@ -50,6 +45,16 @@ def write_report(path: Path, segmentation: Segmentation) -> None:
         for segment in segmentation.segments
     ]
     content = {"name": segmentation.name, "segments": segments, "provenance": dict(segmentation.provenance)}
+    if doubt is not None:
+        for segment in segments:
+            segment["expected_dice"] = round(doubt.dice[segment["name"]], 4)
+        content["doubtful_places"] = [
+            {
+                "ras_mm": (segmentation.affine @ (*place.centre, 1.0))[:3].round(3).tolist(),
+                "wrong_ml": round(place.wrong_ml, 5),
+            }
+            for place in doubt.places
+        ]
     with written_atomically(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -59,4 +64,4 @@ def _is_report(path: Path) -> bool:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(content, dict) and content.keys() == _PARTS
+    return isinstance(content, dict) and content.keys() - _FURTHER_PARTS == _PARTS

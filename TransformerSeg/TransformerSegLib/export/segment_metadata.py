@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 TERMINOLOGY_CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
 ANATOMIC_CONTEXT = "Anatomic codes - DICOM master list"
 TAG_PREFIX = "TransformerSeg."
+
+REVIEW_TAG = f"{TAG_PREFIX}review"
+"""Of a segment that was signed off: by whom, when, and with which voxels, as JSON."""
 
 _NO_CODE = "^^"
 # Slicer separates codes by ~, their parts by ^, and tags by |, without a way to escape them.
@@ -53,3 +57,34 @@ def _tag_value(value: object) -> str:
     if isinstance(value, str):
         return value.translate(str.maketrans("|\n", "/ "))
     return json.dumps(value, ensure_ascii=False, sort_keys=True).replace("|", "\\u007c")
+
+
+@dataclass(frozen=True)
+class SegmentCodes:
+    """What a terminology entry says, as far as it says it.
+
+    Attributes:
+        category, type, modifier: of the segmented property.
+        region: anatomic region in which it lies.
+    """
+
+    category: Code | None = None
+    type: Code | None = None
+    modifier: Code | None = None
+    region: Code | None = None
+
+
+def codes_of(entry: str) -> SegmentCodes:
+    """The codes of a terminology entry, as ``terminology_entry`` or a person in Slicer wrote it."""
+    parts = entry.split("~")
+    category, type_, modifier, region = (
+        _decoded(parts[place]) if place < len(parts) else None for place in (1, 2, 3, 5)
+    )
+    return SegmentCodes(category, type_, modifier, region)
+
+
+def _decoded(text: str) -> Code | None:
+    from TransformerSegLib.bundles.card import Code
+
+    scheme, value, meaning, *_ = (*text.split("^"), "", "", "")
+    return Code(scheme=scheme, value=value, meaning=meaning or value) if scheme and value else None

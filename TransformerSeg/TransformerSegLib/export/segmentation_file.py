@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # Labels are long runs of equal values: higher levels take many times as long and save little.
 _COMPRESSION_LEVEL = 2
 _BINARY_LABELMAP = "Binary labelmap"
+_MORE_THAN_SEGMENTS = {".mrb": "holds a whole scene", ".dcm": "refers to the images, which have to be given, too"}
 
 
 def write_segmentation(path: Path, segmentation: Segmentation, overwrite: bool = False) -> None:
@@ -35,7 +36,7 @@ def write_segmentation(path: Path, segmentation: Segmentation, overwrite: bool =
 
     Raises:
         OutputRejected: as ``check_output`` says, or the file could not be written. (``.mrb`` is written by
-            ``scene.mrb``.)
+            ``scene.mrb``, ``.dcm`` by ``dicom_seg``.)
     """
     check_output(path, overwrite)
     with written_atomically(path) as temporary:
@@ -49,7 +50,7 @@ def write_segmentation(path: Path, segmentation: Segmentation, overwrite: bool =
             case suffix:
                 raise OutputRejected(
                     f"“{path.name}” is not a segmentation file",
-                    why=f"{suffix} holds a whole scene",
+                    why=f"{suffix} {_MORE_THAN_SEGMENTS[suffix]}",
                     remedy="Save as .seg.nrrd",
                 )
 

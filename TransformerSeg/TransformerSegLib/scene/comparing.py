@@ -25,8 +25,9 @@ def differing(members: Mapping[str, tuple[int, int]], one: Placed, other: Placed
         axis: the arrays are compared plane by plane across this axis: 1 where their memories run along different axes,
             so that both keep long pieces together, else 2.
     """
-    highest = max(label for labels in members.values() for label in labels)
-    if highest > HIGHEST_LABEL:
+    own = [label for labels in members.values() for label in labels]
+    highest = max(own)
+    if highest > HIGHEST_LABEL or min(own) < 1:
         return set(members)
     if len(members) == 1:
         ((left_label, right_label),) = members.values()
@@ -49,7 +50,7 @@ def differing(members: Mapping[str, tuple[int, int]], one: Placed, other: Placed
 
 
 def _planes(one: Placed, other: Placed, axis: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Where both are, and where one is alone, beside a zero."""
+    """Where both are, and where one is alone and not empty, beside a zero."""
     nothing = np.zeros((1, 1), np.uint8)
     start = np.maximum(one[1], other[1])
     stop = np.maximum(np.minimum(np.add(one[1], one[0].shape), np.add(other[1], other[0].shape)), start)
@@ -57,10 +58,10 @@ def _planes(one: Placed, other: Placed, axis: int) -> Iterator[tuple[np.ndarray,
     left, right = np.moveaxis(one[0][left_box], axis, 0), np.moveaxis(other[0][right_box], axis, 0)
     for left_plane, right_plane in zip(left, right, strict=True):
         yield left_plane.T, np.ascontiguousarray(right_plane.T)
-    for part in _outside(one[0], left_box):
+    for part in filter(np.any, _outside(one[0], left_box)):
         for plane in np.moveaxis(part, axis, 0):
             yield plane.T, nothing
-    for part in _outside(other[0], right_box):
+    for part in filter(np.any, _outside(other[0], right_box)):
         for plane in np.moveaxis(part, axis, 0):
             yield nothing, plane.T
 

@@ -1,4 +1,4 @@
-"""What a person corrected and marked completed, written to a folder of cases that a training reads."""
+"""What a person corrected and signed off, or marked completed, written to a folder of cases that a training reads."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from TransformerSegLib.errors import GridMismatch, OutputRejected, TrainingDataR
 from TransformerSegLib.export.output import check_folder, written_atomically
 from TransformerSegLib.inference.quiet import run_quietly
 from TransformerSegLib.inference.volume import Volume
+from TransformerSegLib.scene.case_list import add_to_list
 from TransformerSegLib.scene.labelmaps import labelmap_of, segments_of
 from TransformerSegLib.scene.scene_nodes import nodes_of
+from TransformerSegLib.scene.sign_off import Review, review_of
 from TransformerSegLib.scene.volumes import volume_from_node
 
 VOLUME_SUFFIX, LABEL_SUFFIX = ".nrrd", ".seg.nrrd"
@@ -27,14 +29,22 @@ _UNFIT_FOR_FILES = re.compile(r"[^\w-]+")
 
 @dataclass(frozen=True)
 class CorrectedCase:
-    """A segmentation of which every segment is marked completed, and the volume that it was drawn on."""
+    """A segmentation that was signed off, or of which every segment is marked completed.
+
+    Attributes:
+        segmentation: of a signed-off one those segments count that were signed off.
+        volume: that it was drawn on.
+        review: by which it was signed off; None where it is only completed.
+    """
 
     segmentation: slicer.vtkMRMLSegmentationNode
     volume: slicer.vtkMRMLScalarVolumeNode
+    review: Review | None = None
 
 
 def completed_cases(scene: slicer.vtkMRMLScene) -> list[CorrectedCase]:
-    """Of the scene's segmentations those that a person has finished: all segments have the status “completed”.
+    """Of the scene's segmentations those that a person has finished: they are signed off, or all segments have the
+    status “completed”.
 
     Segmentations without segments, without voxels (surfaces only) or whose volume is gone are left out.
     """
@@ -42,8 +52,11 @@ def completed_cases(scene: slicer.vtkMRMLScene) -> list[CorrectedCase]:
     cases = []
     for node in nodes_of(scene, "vtkMRMLSegmentationNode"):
         volume = node.GetNodeReference(role)
-        if volume is not None and volume.GetImageData() is not None and is_completed(node):
-            cases.append(CorrectedCase(node, volume))
+        if volume is None or volume.GetImageData() is None:
+            continue
+        review = review_of(node)
+        if review is not None or is_completed(node):
+            cases.append(CorrectedCase(node, volume, review))
     return cases
 
 
@@ -57,7 +70,7 @@ def is_completed(node: slicer.vtkMRMLSegmentationNode) -> bool:
 
 
 def write_cases(cases: Sequence[CorrectedCase], folder: Path) -> None:
-    """Write each of them (``write_case``).
+    """Write each of them (``write_case``), and a list of all that are in the folder (``add_to_list``).
 
     Raises:
         TrainingDataRejected: two are of the same volume, and one would take the other's place; nothing is written.
@@ -73,8 +86,11 @@ def write_cases(cases: Sequence[CorrectedCase], folder: Path) -> None:
                 why="nothing tells which of them is to be learned",
                 remedy="Take the status “completed” from the segments of one of them",
             )
+    written = {}
     for case in cases:
-        write_case(case, folder)
+        labels = write_case(case, folder)
+        written[labels] = (_volume_of(labels), case.review)
+    add_to_list(folder, written)
 
 
 def write_case(case: CorrectedCase, folder: Path) -> Path:
@@ -107,8 +123,24 @@ def write_case(case: CorrectedCase, folder: Path) -> Path:
     if not is_there:
         _write(case.volume, slicer.vtkMRMLVolumeArchetypeStorageNode(), folder / f"{stem}{VOLUME_SUFFIX}")
     labels = folder / f"{stem}{LABEL_SUFFIX}"
-    _write(case.segmentation, slicer.vtkMRMLSegmentationStorageNode(), labels)
+    _write(_signed_off(case), slicer.vtkMRMLSegmentationStorageNode(), labels)
     return labels
+
+
+def _volume_of(labels: Path) -> Path:
+    return labels.with_name(f"{labels.name[: -len(LABEL_SUFFIX)]}{VOLUME_SUFFIX}")
+
+
+def _signed_off(case: CorrectedCase) -> slicer.vtkMRMLSegmentationNode:
+    """The segmentation, or a copy of it without the segments that were not wanted, and so not looked at."""
+    if case.review is None or case.review.whole:
+        return case.segmentation
+    copy = slicer.vtkMRMLSegmentationNode()
+    copy.Copy(case.segmentation)
+    for segment_id in segments_of(copy.GetSegmentation()):
+        if segment_id not in case.review.segments:
+            copy.GetSegmentation().RemoveSegment(segment_id)
+    return copy
 
 
 def _place(folder: Path, volume: Volume) -> tuple[str, bool]:

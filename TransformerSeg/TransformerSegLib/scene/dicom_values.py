@@ -9,7 +9,9 @@ from TransformerSegLib.inference.origin import Origin
 # The DICOM codes by which Slicer's DICOM import notes what the voxels measure.
 _MODALITY_OF_QUANTITY = {("DCM", "112031"): "CT", ("DCM", "110852"): "MR"}
 
-_INSTANCES_ATTRIBUTE = "DICOM.instanceUIDs"
+INSTANCES_ATTRIBUTE = "DICOM.instanceUIDs"
+"""Of a volume node: the SOP Instance UIDs of its images, with spaces between."""
+
 _DESCRIPTION_ATTRIBUTE = "DICOM.SeriesDescription"
 
 _MODALITY_TAG = "0008,0060"
@@ -75,7 +77,7 @@ def _patient_in_hierarchy(node: slicer.vtkMRMLScalarVolumeNode) -> str:
 def _in_database(node: slicer.vtkMRMLScalarVolumeNode, tag: str) -> str:
     """Of the node's first slice, in Slicer's DICOM database; "" where nothing is. (Outside of the application there is
     no database.)"""
-    instances = (node.GetAttribute(_INSTANCES_ATTRIBUTE) or "").split()
+    instances = (node.GetAttribute(INSTANCES_ATTRIBUTE) or "").split()
     database = getattr(slicer, "dicomDatabase", None)
     if not instances or database is None:
         return ""

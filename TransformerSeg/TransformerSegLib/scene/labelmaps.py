@@ -42,6 +42,11 @@ class Labels:
             max(abs(first), abs(first + count)) for first, count in zip(self.start, self.array.shape, strict=True)
         )
 
+    def same_place(self, other: Labels) -> bool:
+        """Whether the other's voxels are of the same kind, and lie where these do."""
+        mine, yours = ((*one.start, *one.array.shape, one.array.dtype) for one in (self, other))
+        return mine == yours and np.array_equal(self.affine, other.affine)
+
 
 @dataclass(frozen=True, eq=False)
 class Mask:
@@ -80,10 +85,14 @@ def mask_of(segment: slicer.vtkSegment) -> Mask | None:
     labelmap = labelmap_of(segment)
     if labelmap is None:
         return None
-    labels = labels_of(labelmap)
-    box = _box_of(labels.array, segment.GetLabelValue())
+    return mask_in(labels_of(labelmap), segment.GetLabelValue())
+
+
+def mask_in(labels: Labels, label: int) -> Mask:
+    """The voxels of one label."""
+    box = _box_of(labels.array, label)
     start = tuple(first + extent.start for first, extent in zip(labels.start, box, strict=True))
-    return Mask(labels.array[box] == segment.GetLabelValue(), start, labels.affine)
+    return Mask(labels.array[box] == label, start, labels.affine)
 
 
 def make_labelmap(

@@ -7,19 +7,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from enum import Enum
-from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
 import slicer
 
-from TransformerSegLib.scene.comparing import Box, differing
+from TransformerSegLib.scene.comparing import Box
 from TransformerSegLib.scene.labelmaps import (
     BINARY_LABELMAP,
     HIGHEST_LABEL,
-    Labels,
     labelmap_of,
     labels_of,
     mask_of,
@@ -27,11 +24,13 @@ from TransformerSegLib.scene.labelmaps import (
 )
 from TransformerSegLib.scene.lattice import Index, Lattice
 from TransformerSegLib.scene.lifetime import PerObject
-from TransformerSegLib.scene.segment_tags import MAKER_TAG, State, set_tag
+from TransformerSegLib.scene.model_changes import made_mask
+from TransformerSegLib.scene.segment_tags import CLASS_TAG, MAKER_TAG, State, set_tag, tag
+from TransformerSegLib.scene.slab_comparison import SlabComparison
 from TransformerSegLib.scene.stored_proposals import stored_proposal
 
 if TYPE_CHECKING:
-    from TransformerSegLib.inference.proposal import Proposal
+    pass
 
 
 class Maker(Enum):
@@ -58,7 +57,7 @@ def makers(node: slicer.vtkMRMLSegmentationNode, segment_ids: Iterable[str] | No
     """
     segments = segments_of(node.GetSegmentation())
     wanted = segments if segment_ids is None else {name: segments[name] for name in segment_ids}
-    states = {name: state for name, segment in segments.items() if (state := _known_state(node, segment, name))}
+    states = {name: state for name, segment in segments.items() if (state := known_state(node, segment, name))}
     touched = _touched(node, states, wanted.keys())
     return {
         name: Maker.PERSON if name not in states else Maker.MODEL_THEN_PERSON if name in touched else Maker.MODEL
@@ -91,7 +90,7 @@ def protected_segments(node: slicer.vtkMRMLSegmentationNode, segment_ids: Iterab
 
 
 def edited_voxels(node: slicer.vtkMRMLSegmentationNode, segment_id: str) -> tuple[np.ndarray, Index] | None:
-    """Which voxels of a segment a person added or took away.
+    """Which voxels of a segment a person added or took away by hand, on top of what clicks made of it.
 
     Returns:
         boolean (I, J, K), and the index of its first voxel: on the grid of the volume that was segmented where the
@@ -101,16 +100,17 @@ def edited_voxels(node: slicer.vtkMRMLSegmentationNode, segment_id: str) -> tupl
     mask = mask_of(segment)
     if mask is None:
         return None
-    state = _known_state(node, segment, segment_id)
+    state = known_state(node, segment, segment_id)
     proposal = stored_proposal(node, state.proposal) if state else None
     lattice = proposal and Lattice.between(mask.affine, proposal.affine, proposal.shape)
     if not lattice:
         return (mask.array, mask.start) if mask.array.size else None
-    return _difference(lattice.placed(mask.array, mask.start), proposal.mask(state.layer, state.label))
+    made = made_mask(node, state, tag(segment, CLASS_TAG) or segment_id, proposal)
+    return difference(lattice.placed(mask.array, mask.start), made)
 
 
-def _difference(one: tuple[np.ndarray, Index], other: tuple[np.ndarray, Index]) -> tuple[np.ndarray, Index] | None:
-    """Where two cropped masks differ."""
+def difference(one: tuple[np.ndarray, Index], other: tuple[np.ndarray, Index]) -> tuple[np.ndarray, Index] | None:
+    """Where two cropped masks differ: the one, and the index of its first voxel; None where they do not."""
     parts = [part for part in (one, other) if part[0].size]
     if not parts:
         return None
@@ -122,7 +122,8 @@ def _difference(one: tuple[np.ndarray, Index], other: tuple[np.ndarray, Index]) 
     return (differing, tuple(int(index) for index in start)) if differing.any() else None
 
 
-def _known_state(node: slicer.vtkMRMLSegmentationNode, segment: slicer.vtkSegment, segment_id: str) -> State | None:
+def known_state(node: slicer.vtkMRMLSegmentationNode, segment: slicer.vtkSegment, segment_id: str) -> State | None:
+    """The last model-made state of a segment; None where it has none, or that is lost."""
     state = State.of(segment, segment_id)
     proposal = state and stored_proposal(node, state.proposal)
     return state if proposal and state.layer < len(proposal.layers) and 0 < state.label <= HIGHEST_LABEL else None
@@ -144,11 +145,8 @@ def _touched(node: slicer.vtkMRMLSegmentationNode, states: dict[str, State], wan
         if labelmap is None:
             touched |= set(members)
             continue
-        now, known = _fingerprint(labelmap), _compared[labelmap].get(group[1:])
-        if known is None or known.now != now or known.members != members:
-            found = _differing(members, labels_of(labelmap), stored_proposal(node, identifier), layer)
-            known = _compared[labelmap][group[1:]] = _Comparison(now, members, frozenset(found))
-        touched |= known.differing
+        known = _compared[labelmap].setdefault(group[1:], SlabComparison())
+        touched |= known.differing(labels_of(labelmap), members, stored_proposal(node, identifier), layer)
     return touched
 
 
@@ -157,25 +155,10 @@ def note_as_made(node: slicer.vtkMRMLSegmentationNode, segment_ids: Iterable[str
     segments = segments_of(node.GetSegmentation())
     states = {name: state for name in segment_ids if (state := State.of(segments[name], name))}
     for (labelmap, *proposal_and_layer), members in _groups(node.GetSegmentation(), states).items():
-        _compared[labelmap][tuple(proposal_and_layer)] = _Comparison(_fingerprint(labelmap), members, frozenset())
+        _compared[labelmap].setdefault(tuple(proposal_and_layer), SlabComparison()).agree(labels_of(labelmap), members)
 
 
-@dataclass(frozen=True)
-class _Comparison:
-    """What came of comparing a labelmap with a layer of a proposal.
-
-    Attributes:
-        now: the labelmap's fingerprint.
-        members: segment id → its labels in the labelmap and in the layer.
-        differing: ids of those that differ.
-    """
-
-    now: bytes
-    members: dict[str, tuple[int, int]]
-    differing: frozenset[str]
-
-
-_compared: PerObject[dict[tuple, _Comparison]] = PerObject(dict)
+_compared: PerObject[dict[tuple, SlabComparison]] = PerObject(dict)
 
 
 def _groups(segmentation: slicer.vtkSegmentation, states: dict[str, State]) -> dict[tuple, dict[str, tuple[int, int]]]:
@@ -186,25 +169,6 @@ def _groups(segmentation: slicer.vtkSegmentation, states: dict[str, State]) -> d
         labels = (segment.GetLabelValue(), state.label)
         groups[labelmap_of(segment), state.proposal, state.layer][segment_id] = labels
     return groups
-
-
-def _fingerprint(labelmap: slicer.vtkOrientedImageData) -> bytes:
-    """Of its labels and its place: the time of its last change would not tell what scripts write into its array."""
-    labels = labels_of(labelmap)
-    place = np.array([*labels.start, *labels.array.shape, *labels.affine.ravel()])
-    digest = blake2b(np.ascontiguousarray(labels.array.T))
-    digest.update(place)
-    digest.update(labels.array.dtype.str.encode())
-    return digest.digest()
-
-
-def _differing(members: dict[str, tuple[int, int]], labels: Labels, proposal: Proposal, layer: int) -> set[str]:
-    """The members, each with its label in the labelmap and in the proposal's layer, whose voxels are not the same."""
-    lattice = Lattice.between(labels.affine, proposal.affine, labels.reach)
-    if lattice is None:
-        return set(members)
-    then = proposal.layers[layer]
-    return differing(members, lattice.placed(labels.array, labels.start), (then.labels(), then.start), axis=1)
 
 
 def _box(shape: Index, first: Index, origin: np.ndarray) -> Box:

@@ -12,14 +12,19 @@ import slicer
 def offscreen_application() -> Iterator[slicer.vtkSlicerApplicationLogic]:
     """An application logic with an empty scene (``GetMRMLScene()``).
 
-    It has the logics of the modules Colors (the tables that displays need) and Segmentations (the rules by which
-    labelmaps become surfaces). At the end the scene is emptied while all that observes it still lives, so that
-    nothing is left to the interpreter's exit, where objects are destroyed in any order.
+    It has the logics of the modules Colors (the tables that displays need), Segmentations (the rules by which
+    labelmaps become surfaces) and Markups (which reads and writes clicks). At the end the scene is emptied while all
+    that observes it still lives, so that nothing is left to the interpreter's exit, where objects are destroyed in any
+    order.
     """
     scene = slicer.vtkMRMLScene()
     application = slicer.vtkSlicerApplicationLogic()
     application.SetMRMLScene(scene)
-    logics = {"Colors": application.GetColorLogic(), "Segmentations": slicer.vtkSlicerSegmentationsModuleLogic()}
+    logics = {
+        "Colors": application.GetColorLogic(),
+        "Segmentations": slicer.vtkSlicerSegmentationsModuleLogic(),
+        "Markups": slicer.vtkSlicerMarkupsLogic(),
+    }
     for module, logic in logics.items():
         logic.SetMRMLApplicationLogic(application)
         logic.SetMRMLScene(scene)

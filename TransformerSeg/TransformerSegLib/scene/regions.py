@@ -10,11 +10,15 @@ import slicer
 from vtkmodules.vtkCommonTransforms import vtkGeneralTransform, vtkTransform
 
 from TransformerSegLib.errors import RegionRejected
+from TransformerSegLib.export.segment_metadata import TAG_PREFIX
 from TransformerSegLib.inference.region import Region
 from TransformerSegLib.scene.volumes import numpy_matrix, volume_affine, vtk_matrix
 
 if TYPE_CHECKING:
     from TransformerSegLib.bundles.card import Card
+
+AGAIN_ROLE = f"{TAG_PREFIX}again"
+"""Of a segmentation's box in which it is to be segmented again."""
 
 BOX_COLOR = (1.0, 0.75, 0.2)
 

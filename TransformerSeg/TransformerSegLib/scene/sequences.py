@@ -54,6 +54,15 @@ def frames_of(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Frames | None:
     return None
 
 
+def shown_frame(node: slicer.vtkMRMLNode) -> str:
+    """Which frame of a sequence a node shows: its index value ("0.1"); "" where the node is no part of a sequence."""
+    for browser in nodes_of(node.GetScene(), "vtkMRMLSequenceBrowserNode") if node.GetScene() is not None else ():
+        master, number = browser.GetMasterSequenceNode(), browser.GetSelectedItemNumber()
+        if master is not None and number >= 0 and browser.IsProxyNode(node.GetID()):
+            return master.GetNthIndexValue(number)
+    return ""
+
+
 def frame_volume(frames: Frames, index: int) -> Volume:
     """A copy of one frame's voxels, whichever is shown.
 
