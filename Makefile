@@ -1,7 +1,7 @@
 # make demo         segment a real volume with the embedded model, into a real MRML scene
 # make test         style, floors and tests: on all cores at once, but for those that measure time or memory
 # make screenshots  draw the panel in each of its states, and its result, as PNG
-# make bench        speed and memory against stock MONAI, as a Markdown table, and where the time goes, as PNG
+# make bench        speed and memory against stock MONAI, what clicks are worth, and where the time goes (PNG)
 # Each sets up what it needs (a virtual environment in .venv, and, as root on Debian, system packages).
 
 PYTHON ?= python3

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import slicer
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
-from PySide6.QtGui import QDragEnterEvent, QDropEvent
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QShortcut
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
@@ -148,6 +148,25 @@ class PanelUser:
         assert widget.enabled, f"{name} is disabled: {widget.toolTip}"
         widget.click()
         self.wait()
+
+    def press(self, key: str) -> None:
+        """A key, in Slicer's main window; it must be some shortcut's."""
+        shortcuts = slicer.util.mainWindow().findChildren(QShortcut)
+        [shortcut] = [each for each in shortcuts if each.property("key").toString() == key]
+        shortcut.activated.emit()
+        self.wait()
+
+    def keys(self) -> list[str]:
+        """All that have a shortcut now."""
+        return [each.property("key").toString() for each in slicer.util.mainWindow().findChildren(QShortcut)]
+
+    def point_at(self, world) -> None:
+        """With the mouse, in a slice view; None: out of the views."""
+        crosshair = self.host.scene.GetSingletonNode("default", "vtkMRMLCrosshairNode")
+        if world is None:
+            crosshair.SetCursorPositionInvalid()
+        else:
+            crosshair.SetCursorPositionRAS(list(world))
 
     def segment(self) -> None:
         """Press Segment, and wait for what comes of it."""

@@ -1,4 +1,5 @@
-"""``make bench``: one Markdown table, of speed and memory beside stock MONAI, and a picture of where the time goes.
+"""``make bench``: one Markdown table, of speed and memory beside stock MONAI and of what clicks are worth, and a
+picture of where the time goes.
 
 Takes about twenty-five minutes on two cores; what is being measured is told on the error stream.
 """

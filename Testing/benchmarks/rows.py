@@ -337,6 +337,13 @@ def command_line() -> Iterator[Row]:
     yield from _rows(figures())
 
 
+def clicks() -> Iterator[Row]:
+    """What clicks make of the embedded model's answers."""
+    from interaction_rows import rows
+
+    yield from _rows(rows())
+
+
 def share(labels: np.ndarray, expected: np.ndarray) -> str:
     return f"{np.mean(labels == expected):.5%} of labels equal"
 
@@ -358,6 +365,7 @@ ROWS: dict[str, Callable[[], Iterator[Row]]] = {
         real_ct,
         panel,
         command_line,
+        clicks,
     )
 }
 

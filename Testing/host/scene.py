@@ -79,12 +79,16 @@ class Scene:
         return logic
 
     def _add_singletons(self) -> None:
-        """Selection and interaction, which Slicer always has."""
+        """Selection, interaction and the crosshair, which Slicer always has."""
         for class_name in ("vtkMRMLSelectionNode", "vtkMRMLInteractionNode"):
             node = self.mrml.CreateNodeByClass(class_name)
             node.UnRegister(None)
             node.SetSingletonTag("Singleton")
             self.mrml.AddNode(node)
+        crosshair = slicer.vtkMRMLCrosshairNode()
+        crosshair.SetCrosshairName("default")
+        crosshair.SetSingletonTag("default")
+        self.mrml.AddNode(crosshair)
         slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(self.mrml)
 
     def _add_remote_files(self) -> None:

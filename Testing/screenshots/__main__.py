@@ -22,6 +22,7 @@ RESULT, EVALUATION = "result", "evaluation"
 PICTURES = [*STATES, RESULT, EVALUATION]
 SHOWN_IN_README = {
     "finished": "panel.png",
+    "reviewing": "review.png",
     "catalogue": "models.png",
     RESULT: "result.png",
     EVALUATION: "evaluation.png",

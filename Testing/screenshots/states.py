@@ -97,7 +97,6 @@ def finished(user: PanelUser) -> None:
     """The segments are there."""
     _sample(user)
     user.segment()
-    user.fold("correctCollapsibleButton", True)
 
 
 @state
@@ -105,7 +104,20 @@ def correcting(user: PanelUser) -> None:
     """The editor is open on a segment; the editor itself is Slicer's, and here a stand-in."""
     _sample(user)
     user.segment()
+    user.fold("reviewCollapsibleButton", True)
+    user.fold("correctCollapsibleButton", False)
     user.click_segment(1)
+
+
+@state
+def reviewing(user: PanelUser) -> None:
+    """A click was set at the second doubtful place, and that segment completed. What is above is folded away."""
+    _sample(user)
+    user.segment()
+    for section in ("input", "model", "result"):
+        user.fold(f"{section}CollapsibleButton", True)
+    for key in ("N", "N", "B", "C"):
+        user.press(key)
 
 
 @state
@@ -312,7 +324,7 @@ def many(user: PanelUser) -> None:
         user.import_folder(bundle)
     _noise(user, name, (40, 48, 40), "CT")
     user.segment()
-    user.fold("correctCollapsibleButton", True)
+    user.fold("reviewCollapsibleButton", True)
 
 
 def _import_brain_tumour(user: PanelUser, licence: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -28,6 +29,7 @@ from TransformerSegLib.resources import resources_folder
 
 from bundle_factory import write_bundle
 from dicom_files import REAL, changed
+from dicom_segmentations import assert_same_places, concept, faults, places, places_of, read_back
 
 SAMPLE = resources_folder() / "SampleData" / "hippocampus_297.nii.gz"
 COMMAND = [sys.executable, "-m", "TransformerSegLib.cli"]
@@ -434,6 +436,56 @@ def test_the_patients_image_and_the_region_are_never_replaced(tmp_path: Path, mo
     assert capsys.readouterr().err.count("would be replaced") == 2
     assert image.read_bytes() == SAMPLE.read_bytes()
     assert roi.read_text() == "{}"
+
+
+def test_a_dicom_series_becomes_a_dicom_segmentation_and_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    output, labels, volumes = tmp_path / "a.dcm", tmp_path / "a.nii.gz", tmp_path / "a.csv"
+    series = study(tmp_path)
+    for path in (output, labels):
+        asked = ["segment", series, "--series", "flair", "--output", path, "--volumes", volumes, "--device", "cpu"]
+        assert run(asked, monkeypatch) == 0
+    assert "along a fourth axis" not in capsys.readouterr().out
+    assert faults(output) == []
+    found, numbers = read_back(output)
+    image = nibabel.load(labels)
+    rows = {row["segment"]: row for row in csv.DictReader(volumes.read_text(encoding="utf-8-sig").splitlines())}
+    assert list(numbers) == list(rows) == ["Anterior hippocampus", "Posterior hippocampus"]
+    for label, (name, number) in enumerate(numbers.items(), start=1):
+        mask = np.asarray(image.dataobj) == label
+        assert_same_places(places(found, number), places_of(mask, image.affine))
+        assert int(rows[name]["voxels"]) == np.count_nonzero(mask) > 0
+        description = found.get_segment_description(number)
+        assert description.SegmentAlgorithmType == "AUTOMATIC"
+        assert description.algorithm_identification.name == DEFAULT_MODEL
+        assert concept(description.segmented_property_type) == ("SCT", "5366008", "Hippocampus")
+    assert found.ReferencedSeriesSequence[0].SeriesInstanceUID == "1.2.3.7"
+
+
+def test_what_is_no_dicom_is_refused_for_a_dicom_segmentation_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    monkeypatch.setattr("TransformerSegLib.inference.segmenter.Segmenter.segment", None)
+    assert run(["segment", SAMPLE, "--output", tmp_path / "a.dcm"], monkeypatch) == 2
+    assert "is no DICOM image" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_identifiers_that_the_images_lack_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    model = write_bundle(tmp_path / "small")
+    asked = ["segment", REAL / "ct_jpeg2000", "--accept-mismatch", "--model", model, "--output", tmp_path / "a.dcm"]
+    assert run(asked, monkeypatch) == 0
+    assert "the images have no Study Instance UID and no Series Instance UID" in capsys.readouterr().out
+    assert faults(tmp_path / "a.dcm") == []
+
+
+def test_a_slice_of_the_series_is_never_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    series = changed("hippocampus_mr", tmp_path / "series", lambda data_set, index: None)
+    before = (series / "003.dcm").read_bytes()
+    assert run(["segment", series, "--output", series / "003.dcm", "--overwrite"], monkeypatch) == 2
+    assert "is no DICOM segmentation" in capsys.readouterr().err
+    assert (series / "003.dcm").read_bytes() == before
 
 
 def test_a_relative_output_is_written_in_every_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -23,7 +23,7 @@ from example_segmentation import AFFINES, SHAPE, example_segmentation, segment_c
 from mrml_reading import assert_holds, read_segmentation_node
 
 every_geometry = pytest.mark.parametrize("affine", AFFINES.values(), ids=AFFINES.keys())
-LABEL_MAPS = [suffix for suffix in OUTPUT_SUFFIXES if suffix not in (".seg.nrrd", ".mrb")]
+LABEL_MAPS = [suffix for suffix in OUTPUT_SUFFIXES if suffix not in (".seg.nrrd", ".dcm", ".mrb")]
 
 
 @every_geometry

@@ -23,6 +23,7 @@ WHAT_TO_DO_NEXT = {
     "running": ("segmentButton", "Cancel"),
     "finished": ("doneLabel", "Look at every segment"),
     "correcting": ("correctHint", "paint or erase"),
+    "reviewing": ("reviewedLabel", "1 of 2 segments completed"),
     "refused": ("reasonLabel", "Resample it"),
     "mismatch": ("reasonLabel", "Choose a volume that fits, or confirm"),
     "whole_head": ("regionHint", "Place the box"),

@@ -20,6 +20,7 @@ from panel_user import PanelUser
 REPOSITORY = Path(__file__).resolve().parents[2]
 PANEL_SECTIONS = (
     "Tutorial",
+    "Reviewing",
     "Your own volumes",
     "What a person drew is kept",
     "A model of your own cases",
@@ -57,8 +58,9 @@ def test_the_tutorial_leads_where_it_says(user: PanelUser):
 
     user.segment()
     assert [row[0] for row in user.table()] == ["Anterior hippocampus", "Posterior hippocampus"]
-    assert not user.ui.correctCollapsibleButton.collapsed
+    assert not user.ui.reviewCollapsibleButton.collapsed
 
+    user.fold("correctCollapsibleButton", False)
     node, volume = user.result(), slicer.util.getNode("Hippocampus MR")
     user.click_segment(0)
     painted = node.GetSegmentation().GetSegmentIDs()[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import slicer
@@ -15,7 +17,9 @@ from TransformerSegLib.scene.corrected_cases import (
     write_case,
     write_cases,
 )
+from TransformerSegLib.scene.sign_off import review_of, sign_off
 from TransformerSegLib.scene.volumes import add_volume_node, volume_from_node
+from TransformerSegLib.training.data_list import read_data
 
 from example_segmentation import AFFINES, SHAPE, example_segmentation, example_volume
 from mrml_reading import read_segmentation_node
@@ -123,6 +127,70 @@ def test_nodes_under_different_transforms_are_refused(scene, case, tmp_path):
 def test_a_folder_that_is_gone_is_refused(case, tmp_path):
     with pytest.raises(OutputRejected, match="does not exist"):
         write_case(case, tmp_path / "gone")
+
+
+def test_a_signed_off_case_says_so_in_the_list_that_a_training_takes(scene, case, pencil, tmp_path):
+    segment_id = case.segmentation.GetSegmentation().GetSegmentIDs()[0]
+    pencil.paint(segment_id, np.s_[0:2, 0:2, 0:2])
+    review = sign_off(case.segmentation, "Ada Lovelace")
+
+    write_cases(completed_cases(scene), tmp_path)
+
+    (entry,) = json.loads((tmp_path / "cases.json").read_text(encoding="utf-8"))["training"]
+    assert (entry["image"], entry["label"]) == ("Kopf.nrrd", "Kopf.seg.nrrd")
+    assert entry["reviewed"]["by"] == "Ada Lovelace"
+    assert entry["reviewed"]["time"] == review.time
+    assert (entry["reviewed"]["voxels_changed_by_hand"], entry["reviewed"]["voxels_changed_by_clicks"]) == (8, 0)
+    assert review_of(read_segmentation_node(scene, tmp_path / "Kopf.seg.nrrd")) == review
+    for path in (tmp_path, tmp_path / "cases.json"):
+        data = read_data(path, validation=0)
+        assert [each.name for each in data.cases] == ["Kopf"]
+        assert [each.name for each in data.classes] == ["Anterior Größe", "Nothing", "C", "Overlapping 1"]
+    assert "1 of 1 case is signed off" in read_data(tmp_path, validation=0).notes
+
+
+def test_cases_of_several_scenes_come_together_in_one_list(scene, case, tmp_path):
+    write_cases(completed_cases(scene), tmp_path)
+    case.volume.SetName("Knie")
+    case.volume.GetImageData().GetPointData().GetScalars().SetComponent(0, 0, 7)
+    sign_off(case.segmentation)
+    write_cases(completed_cases(scene), tmp_path)
+    (tmp_path / "Kopf.nrrd").with_suffix(".txt").write_text("notes")
+    listed = json.loads((tmp_path / "cases.json").read_text(encoding="utf-8"))["training"]
+    assert [entry["label"] for entry in listed] == ["Kopf.seg.nrrd", "Knie.seg.nrrd"]
+    assert ["reviewed" in entry for entry in listed] == [False, True]
+    (tmp_path / "Kopf.seg.nrrd").unlink()
+    write_cases(completed_cases(scene), tmp_path)
+    listed = json.loads((tmp_path / "cases.json").read_text(encoding="utf-8"))["training"]
+    assert [entry["label"] for entry in listed] == ["Knie.seg.nrrd"]
+
+
+@pytest.mark.parametrize("content", ["mine", "[]", '{"training": []}'])
+def test_a_list_that_somebody_else_wrote_stays_as_it_is(scene, case, content: str, tmp_path):
+    (tmp_path / "cases.json").write_text(content)
+    write_cases(completed_cases(scene), tmp_path)
+    assert (tmp_path / "cases.json").read_text() == content
+    assert (tmp_path / "Kopf.seg.nrrd").is_file()
+
+
+def test_of_a_segmentation_that_was_signed_off_in_part_only_that_part_is_learned(scene, node, volume_node, tmp_path):
+    first, second, *_ = node.GetSegmentation().GetSegmentIDs()
+    for segment_id in (first, second):
+        set_completed(node, segment_id)
+    assert completed_cases(scene) == []
+    review = sign_off(node, wanted=[first, second])
+
+    (found,) = completed_cases(scene)
+    path = write_case(found, tmp_path)
+
+    assert found == CorrectedCase(node, volume_node, review)
+    read = read_segmentation_node(scene, path)
+    assert list(read.GetSegmentation().GetSegmentIDs()) == [first, second]
+    assert review_of(read) == review
+    affine = AFFINES["oblique"]
+    np.testing.assert_array_equal(masks(read, affine)[first], masks(node, affine)[first])
+    assert node.GetSegmentation().GetNumberOfSegments() == 4
+    assert len(read_data(tmp_path, validation=0).cases) == 1
 
 
 def test_of_two_completed_segmentations_of_one_volume_none_takes_the_place_of_the_other(scene, case, tmp_path):

@@ -8,8 +8,8 @@ import slicer
 
 from TransformerSegLib.scene.made import Maker, makers
 from TransformerSegLib.scene.offscreen import offscreen_application
+from TransformerSegLib.scene.segment_watcher import SegmentWatcher
 from TransformerSegLib.scene.sequences import add_frame, frame_volume, frames_of
-from TransformerSegLib.scene.statistics import SegmentWatcher
 from TransformerSegLib.scene.undoing import can_undo, undo_run
 from TransformerSegLib.scene.volumes import add_volume_node, volume_from_node
 

@@ -8,7 +8,8 @@ import slicer
 
 from TransformerSegLib.inference.statistics import segment_statistics
 from TransformerSegLib.scene.labelmaps import BINARY_LABELMAP, labelmap_of, make_labelmap, mask_of
-from TransformerSegLib.scene.statistics import SegmentWatcher, segment_statistics_of
+from TransformerSegLib.scene.segment_watcher import SegmentWatcher
+from TransformerSegLib.scene.statistics import segment_statistics_of
 from TransformerSegLib.scene.undoing import undo_run
 from TransformerSegLib.scene.volumes import add_volume_node, volume_from_node, voxels
 

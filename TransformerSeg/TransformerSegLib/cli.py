@@ -9,22 +9,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from TransformerSegLib.commands.calibrate import calibrate
 from TransformerSegLib.commands.check_data import check_data
 from TransformerSegLib.commands.check_precision import check_precision
 from TransformerSegLib.commands.console import progress_bar, run, stoppable
+from TransformerSegLib.commands.dicom_output import check_packages_for, images_referred_to
 from TransformerSegLib.commands.evaluate import evaluate
 from TransformerSegLib.commands.import_checkpoint import import_checkpoint
 from TransformerSegLib.commands.inputs import Study, check_given, given_inputs, read_study
 from TransformerSegLib.commands.models import models
 from TransformerSegLib.commands.pretrain import pretrain
 from TransformerSegLib.commands.train import train
+from TransformerSegLib.commands.train_refiner import train_refiner
 from TransformerSegLib.inference.presets import Preset
 
 if TYPE_CHECKING:
     from TransformerSegLib.bundles.bundle import Bundle
+    from TransformerSegLib.export.dicom_source import SourceImages
     from TransformerSegLib.inference.region import Region
     from TransformerSegLib.inference.segmentation import Segmentation
     from TransformerSegLib.inference.volume import Volume
+    from TransformerSegLib.interaction.run_scores import RunScores
 
 app = typer.Typer(
     name="transformerseg",
@@ -53,7 +58,8 @@ def segment(
             "--output",
             "-o",
             metavar="FILE",
-            help="Where the result goes: .seg.nrrd, .mrb (a Slicer scene), .nii.gz, .nii, .nrrd or .mha.",
+            help="Where the result goes: .seg.nrrd, .dcm (a DICOM segmentation, of a DICOM series), .mrb (a Slicer "
+            "scene), .nii.gz, .nii, .nrrd or .mha.",
         ),
     ],
     named: Annotated[
@@ -89,6 +95,16 @@ def segment(
         Path | None,
         typer.Option(metavar="FILE", help="Write volumes, provenance and timings to this file, as JSON."),
     ] = None,
+    volumes: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the segments' volumes to this file, as a table (.csv)."),
+    ] = None,
+    confidence: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write how sure the model is of each voxel's label to this .nii.gz file: 0 to 1."
+        ),
+    ] = None,
     accept_mismatch: Annotated[
         bool,
         typer.Option(
@@ -117,17 +133,26 @@ def segment(
 ) -> None:
     """Segment one study: one volume, or several for a model with several inputs."""
     from TransformerSegLib.bundles.catalogue import DEFAULT_MODEL, find_bundle
+    from TransformerSegLib.export.confidence_map import check_confidence
     from TransformerSegLib.export.output import check_inputs_are_kept, check_output
     from TransformerSegLib.export.report import check_report, write_report
+    from TransformerSegLib.export.volume_table import check_table, rows_of_run, write_volumes
     from TransformerSegLib.inference.region import read_region
     from TransformerSegLib.inference.segmenter import Segmenter, SegmentOptions
+    from TransformerSegLib.interaction.doubt import doubt_of
+    from TransformerSegLib.interaction.score_keeper import ScoreKeeper
 
     check_output(output, overwrite)
     if report is not None:
         check_report(report, overwrite)
+    if confidence is not None:
+        check_confidence(confidence, overwrite)
+    if volumes is not None:
+        check_table(volumes, overwrite)
+    check_packages_for(output)
     given = given_inputs(inputs or [], named or [])
     read = [*(one.path for one in given), *([Path(roi)] if roi else [])]
-    check_inputs_are_kept([output, *([report] if report else [])], read)
+    check_inputs_are_kept([each for each in (output, report, volumes, confidence) if each is not None], read)
     bundle = find_bundle(model or DEFAULT_MODEL)
     check_given(given, bundle.card)
     region = read_region(roi) if roi else None
@@ -138,27 +163,39 @@ def segment(
         study = read_study(given, series or [], bundle.card)
         read_after = time.monotonic()
         _say_what_is_segmented(study, bundle, region)
+        source = images_referred_to(study, output)
         with progress_bar() as on_progress:
-            segmentation = segmenter.segment(study.volumes, on_progress)
+            keeper = ScoreKeeper(bundle.plan.output, bundle.card.classes) if report or confidence else None
+            segmentation = segmenter.segment(study.volumes, on_progress, observer=keeper)
         segmented_after = time.monotonic()
-        _write(output, study.volumes, segmentation, overwrite)
+        _write(output, study.volumes, segmentation, source, overwrite)
         written_after = time.monotonic()
     # Before the report is written: should that fail, the result is there all the same.
     _say_what_was_found(segmentation, output)
     if timing:
         stages = segmentation.provenance["stages"]
         typer.echo(_timing(starting, read_after - begun, stages, written_after - segmented_after))
+    scores = keeper.scores() if keeper else None
     if report is not None:
-        write_report(report, segmentation)
+        doubt = doubt_of(scores, segmentation, bundle.card.temperature) if scores else None
+        write_report(report, segmentation, doubt)
+    if confidence is not None:
+        _write_confidence(confidence, scores, segmentation, bundle)
+    if volumes is not None:
+        write_volumes(volumes, rows_of_run(segmentation))
 
 
 app.command(
     epilog="Example: transformerseg train --network swin-unetr --data Task04_Hippocampus --output my_hippocampus"
 )(train)
 app.command(epilog="Example: transformerseg pretrain --data Task04_Hippocampus --output encoder.safetensors")(pretrain)
+app.command(
+    "train-refiner", epilog="Example: transformerseg train-refiner --data cases.json --output refiner.safetensors"
+)(train_refiner)
 app.command(epilog="Example: transformerseg evaluate my_hippocampus --data Task04_Hippocampus --output how_well")(
     evaluate
 )
+app.command(epilog="Example: transformerseg calibrate my_hippocampus --data Task04_Hippocampus --write-card")(calibrate)
 app.add_typer(models, name="models")
 app.command("check-data", epilog="Example: transformerseg check-data Task04_Hippocampus --output report")(check_data)
 app.command(
@@ -191,7 +228,7 @@ def _say_what_was_found(segmentation: Segmentation, output: Path) -> None:
         typer.echo(f"  {segment.definition.name:<{width}}  {found}")
     for mismatch in segmentation.provenance["mismatches"]:
         typer.echo(f"Take care, the model was not trained for this: {mismatch}.")
-    if len(segmentation.layers) > 1 and output_suffix(output) not in (".seg.nrrd", ".mrb"):
+    if len(segmentation.layers) > 1 and output_suffix(output) not in (".seg.nrrd", ".dcm", ".mrb"):
         typer.echo(f"The classes overlap: the file holds {len(segmentation.layers)} label maps along a fourth axis.")
     typer.echo(f"Saved {output} in {segmentation.provenance['seconds']:.1f} s. For research use, not for diagnosis.")
 
@@ -203,8 +240,30 @@ def _timing(starting: float, reading: float, stages: Mapping[str, float], writin
     return f"Time: {shares_told({'start': starting, 'read': reading, **stages, 'save': writing})}"
 
 
-def _write(output: Path, volumes: Sequence[Volume], segmentation: Segmentation, overwrite: bool) -> None:
-    if output.suffix.lower() == ".mrb":
+def _write_confidence(path: Path, scores: RunScores | None, segmentation: Segmentation, bundle: Bundle) -> None:
+    from TransformerSegLib.export.confidence_map import write_confidence
+    from TransformerSegLib.interaction.doubt import confidence
+
+    if scores is None:
+        typer.echo(f"No confidence map: {bundle.card.title} gives no scores on the volume's own voxels.")
+        return
+    write_confidence(path, confidence(scores, bundle.card.temperature), segmentation.affine)
+
+
+def _write(
+    output: Path,
+    volumes: Sequence[Volume],
+    segmentation: Segmentation,
+    source: SourceImages | None,
+    overwrite: bool,
+) -> None:
+    if source is not None:
+        from TransformerSegLib.export.dicom_seg import write_dicom_seg
+        from TransformerSegLib.export.dicom_segment import segments_of_run
+
+        segments = list(segments_of_run(segmentation))
+        write_dicom_seg(output, segments, source, segmentation.name, overwrite=overwrite)
+    elif output.suffix.lower() == ".mrb":
         from TransformerSegLib.scene.mrb import write_mrb
 
         write_mrb(output, volumes, segmentation, overwrite)

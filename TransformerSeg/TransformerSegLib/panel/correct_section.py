@@ -48,10 +48,6 @@ class CorrectSection:
         self._segment_id = segment_id
         self._update()
 
-    def open(self) -> None:
-        """Unfold the section."""
-        self._ui.correctCollapsibleButton.collapsed = False
-
     def enter(self) -> None:
         """The panel is shown."""
         self._entered = True

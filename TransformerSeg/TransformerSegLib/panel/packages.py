@@ -71,6 +71,11 @@ REQUIREMENTS = (
 )
 """Those of ``pyproject.toml`` that a run in Slicer takes and Slicer lacks; the rest is for files and commands."""
 
+EXPORT_REQUIREMENTS = (
+    Requirement("highdicom", ">=0.27", 6),
+    Requirement("pydicom", ">=3", 3),
+)
+
 TRAINING_REQUIREMENTS = (
     *REQUIREMENTS,
     Requirement("pytorch-ignite", ">=0.5", 1, module="ignite"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from TransformerSegLib.errors import TransformerSegError
+from TransformerSegLib.inference.presets import Preset
 from TransformerSegLib.panel.advanced_section import AdvancedSection
 from TransformerSegLib.panel.checking import InputCheck
 from TransformerSegLib.panel.correct_section import CorrectSection
@@ -26,10 +26,12 @@ from TransformerSegLib.panel.readiness import Choices, reason_not_ready
 from TransformerSegLib.panel.request import Request
 from TransformerSegLib.panel.result_section import ResultSection
 from TransformerSegLib.panel.results import figures_by_segment, last_run_words, latest_result, volume_of
+from TransformerSegLib.panel.review_section import ReviewSection
 from TransformerSegLib.panel.run import Run, RunState
 from TransformerSegLib.panel.run_section import RunSection
 from TransformerSegLib.panel.sample_data import load_sample
 from TransformerSegLib.panel.settings import remember_models_folder
+from TransformerSegLib.panel.single_shot import single_shot
 from TransformerSegLib.panel.table_section import TableSection
 from TransformerSegLib.panel.telling import time_words
 from TransformerSegLib.panel.training_section import TrainingSection
@@ -67,13 +69,13 @@ class Panel:
         self._result_id = self._target_id = ""
         self._made: Run | None = None  # the result that is in the scene, and not in the table yet
         self._confirmed: tuple[object, ...] | None = None
-        self._editor_was_opened = False
+        self._review_was_opened = False
         self._make_sections()
         self.widget = self._assembled()
         self._observers = PanelObservers(slicer.mrmlScene, self._refresh_soon, self._let_go_of_scene)
-        self._soon = _timer(_REFRESH_MS, self.refresh)
-        self._taking_up = _timer(0, self._take_up_result)
-        self._opening = _timer(0, self._correct.open)
+        self._soon = single_shot(_REFRESH_MS, self.refresh)
+        self._taking_up = single_shot(0, self._take_up_result)
+        self._opening = single_shot(0, self._open_what_follows)
 
     def set_parameter_node(self, parameter_node: object | None) -> None:
         """Show and change the choices that this wrapped parameter node holds; None: let go of the last one (the scene
@@ -89,6 +91,7 @@ class Panel:
     def enter(self) -> None:
         """The module is shown: fill in what can be filled in, take up the editor's keyboard shortcuts."""
         self._correct.enter()
+        self._review.enter()
         if self._filling is not None:
             self._filling.fill_again()
         self.refresh()
@@ -101,6 +104,7 @@ class Panel:
     def exit(self) -> None:
         """Another module is shown: let go of the editor's effect and shortcuts. Runs go on."""
         self._correct.exit()
+        self._review.exit()
 
     def close(self) -> None:
         """Let go of every node, observer and timer. Safe to call twice."""
@@ -112,6 +116,7 @@ class Panel:
         self._training.close()
         self._observers.close()
         self._let_go_of_scene()
+        self._review.end()
 
     # What is shown
 
@@ -199,11 +204,14 @@ class Panel:
         else:
             self._show_segments(node)
             self._run.show_done(last_run_words(node) if node else "", can_undo=self._session.can_undo(node))
+        self._review.allow_again(self._reason_not_again())
+        self._review.refresh()
 
     def _show_segments(self, node: slicer.vtkMRMLSegmentationNode | None, run: Run | None = None) -> None:
         volume = volume_of(node) if node else None
         self._table.show(node, volume, figures_by_segment(node, run) if node and run else None)
         self._correct.edit(node, volume)
+        self._review.show(node, volume)
 
     def _show_runs(self) -> None:
         is_new = self._request is not None and self._key(self._request) not in self._pending.values()
@@ -305,10 +313,13 @@ class Panel:
     def _on_finished(self, run: Run) -> None:
         self._run.show_notes(run.notes)
         match run.state:
+            case RunState.DONE if run.outcome is None:
+                self._review.end_again()
+                self._run.show_done(_("The box was segmented again. To take it back: Undo, under Review."), False)
             case RunState.DONE:
                 self._result_id, self._made = run.node_id, run
                 self._taking_up.start()
-                what_next = _("Look at every segment; paint or erase under Correct.")
+                what_next = _("Look at every segment: click under Review, paint or erase under Correct.")
                 can_undo = self._session.can_undo(run.node)
                 self._run.show_done(run.words, can_undo, what_next=what_next, time_taken=time_words(run))
             case RunState.FAILED:
@@ -318,15 +329,47 @@ class Panel:
         self._refresh_soon()
 
     def _take_up_result(self) -> None:
-        """List what a run made. The editor is opened with the first result; from then on a person decides."""
+        """List what a run made. The review is opened with the first result; from then on a person decides."""
         run, self._made = self._made, None
         if run is None or run.node is None or self._parameters is None:
             return
         self._show_segments(run.node, run)
         self._advanced.update_devices()
-        if not self._editor_was_opened:
-            self._editor_was_opened = True
+        if not self._review_was_opened:
+            self._review_was_opened = True
             self._opening.start()
+
+    def _open_what_follows(self) -> None:
+        """After the first result; from then on a person decides. (Review and Correct are longer than most windows.)"""
+        self._review.open()
+
+    def _on_chosen(self, segment_id: str) -> None:
+        self._correct.choose(segment_id)
+        self._review.choose(segment_id)
+
+    def _reason_not_again(self) -> str:
+        """Why no box of the result can be segmented again, and what to do; "" where it can."""
+        node = self._table.node
+        if node is None or self._request is None or None in self._request.volumes or self._session.runs:
+            return _("Wait until the run is finished") if self._session.runs else _("Choose the volume first")
+        if self._request.volumes[0] is not self._table.volume:
+            return _("Choose the volume that was segmented")
+        return "" if self._session.made(node, self._request) else _("Choose the model that made the result")
+
+    def _on_again(self, region: slicer.vtkMRMLMarkupsROINode) -> None:
+        """A box of the result, with the finest setting."""
+        request = replace(
+            self._request,
+            region=region,
+            target=self._table.node,
+            preset=Preset.BEST,
+            accept_mismatch=True,
+            classes=None,
+            all_frames=False,
+            again=True,
+        )
+        self._run.show_error(None)
+        self._session.submit(request, self._on_run)
 
     def _on_undo(self) -> None:
         node = self._table.node
@@ -361,7 +404,8 @@ class Panel:
         self._result = ResultSection(self._on_structures)
         self._correct = CorrectSection()
         self._run = RunSection(self._on_segment, session.cancel, self._on_copy_report, self._on_undo)
-        self._table = TableSection(self._correct.choose)
+        self._table = TableSection(self._on_chosen, lambda segment_ids: self._review.segments_changed(segment_ids))
+        self._review = ReviewSection(self._settings, self._table.choose, self._refresh_soon, self._on_again)
         self._advanced = AdvancedSection(session.devices, self._on_advanced, self._on_surfaces)
         trainings = Path(slicer.app.slicerUserSettingsFilePath).parent / "TransformerSeg" / "Trainings"
         packages = Packages(TRAINING_REQUIREMENTS, loaded_here=False, button="Train")
@@ -377,7 +421,7 @@ class Panel:
         notice.objectName = "researchNotice"
         layout.addWidget(notice)
         shown_first = (self._input, self._model, self._result, self._run)
-        for section in (*shown_first, self._table, self._correct, self._training, self._advanced):
+        for section in (*shown_first, self._table, self._review, self._correct, self._training, self._advanced):
             layout.addWidget(section.widget)
         layout.addStretch(1)
         widget.setMRMLScene(slicer.mrmlScene)
@@ -388,6 +432,7 @@ class Panel:
         self._observers.watch(())
         self._table.close()
         self._correct.close()
+        self._review.close()
         self._run.show_done("", can_undo=False)
         self._request = self._made = None
         self._result_id = self._target_id = ""
@@ -402,15 +447,6 @@ class Panel:
     def _key(self, request: Request) -> tuple[object, ...]:
         """By which a request is told from those that are queued already."""
         return (*map(_id, request.volumes), request.model, _id(request.region), _id(request.target), request.classes)
-
-
-def _timer(milliseconds: int, called: Callable[[], None]) -> qt.QTimer:
-    """Calls once, that long after ``start``; starting again puts it off."""
-    timer = qt.QTimer()
-    timer.setSingleShot(True)
-    timer.setInterval(milliseconds)
-    timer.connect("timeout()", called)
-    return timer
 
 
 def _id(node: slicer.vtkMRMLNode | None) -> str:

@@ -33,11 +33,15 @@ def put_result(scene: slicer.vtkMRMLScene, undertaking: Undertaking, finished: F
     from TransformerSegLib.scene.sequences import add_frame
 
     run, request = undertaking.run, undertaking.request
+    if request.again:
+        _put_again(scene, undertaking, finished)
+        return
     volume_node = scene.GetNodeByID(undertaking.volume_ids[0])
     segmentation, frames = finished.segmentation, undertaking.frames[0]
     target = _target(scene, undertaking, volume_node) if frames is None else None
     had_surfaces = target is not None and target.GetSegmentation().ContainsRepresentation(CLOSED_SURFACE)
     outcome = put_run(scene, segmentation, finished.proposal, volume_node, target, undertaking.region)
+    _keep_what_the_model_said(outcome, finished)
     if frames is not None:
         if undertaking.target_id:
             run.notes += (_("Results of all frames go together: they are in a new segmentation."),)
@@ -47,6 +51,28 @@ def put_result(scene: slicer.vtkMRMLScene, undertaking: Undertaking, finished: F
     few = len(segmentation.segments) <= FEW_SEGMENTS
     if had_surfaces or (few if request.surfaces is None else request.surfaces):
         show_result(outcome.node, request.smoothing, surfaces=True)
+
+
+def _put_again(scene: slicer.vtkMRMLScene, undertaking: Undertaking, finished: Finished) -> None:
+    """A box of a result, segmented again: into the segments as they are."""
+    from TransformerSegLib.scene.clicks import clicks_on
+
+    node = scene.GetNodeByID(undertaking.target_id)
+    if node is None:
+        undertaking.run.notes += (_("The segmentation was deleted meanwhile."),)
+        return
+    clicks_on(node).renew(finished.segmentation, undertaking.region, finished.scores)
+    undertaking.run.node_id = node.GetID()
+
+
+def _keep_what_the_model_said(outcome: RunOutcome, finished: Finished) -> None:
+    from TransformerSegLib.scene.doubt_record import store_doubt
+    from TransformerSegLib.scene.kept_scores import keep_scores
+
+    made = (*outcome.replaced, *outcome.added)
+    if finished.scores is not None and finished.doubt is not None:
+        keep_scores(outcome.node, made, finished.scores)
+        store_doubt(outcome.node, made, finished.doubt)
 
 
 def _kept(outcome: RunOutcome) -> list[str]:

@@ -29,6 +29,7 @@ class Request:
         accept_mismatch: the person confirmed an input that the model was not trained for.
         surfaces: show the result in 3D; None: only where there are few segments.
         smoothing: of the surfaces, 0…1.
+        again: the region of the target, which must be there, is segmented again, on top of what was corrected in it.
         all_frames: the first volume is the current frame of a sequence, and all its frames are to be segmented.
     """
 
@@ -43,3 +44,4 @@ class Request:
     surfaces: bool | None = None
     smoothing: float = USUAL_SMOOTHING
     all_frames: bool = False
+    again: bool = False

@@ -31,6 +31,8 @@ def volume_of(node: vtkMRMLSegmentationNode) -> vtkMRMLScalarVolumeNode | None:
 
 def figures_by_segment(node: vtkMRMLSegmentationNode, run: Run) -> dict[str, Statistics]:
     """What the run measured, by segment id: of the segments that it made, not of those that it kept."""
+    if run.outcome is None:  # a box of it was segmented again
+        return {}
     segmentation = node.GetSegmentation()
     made = (*run.outcome.replaced, *run.outcome.added)
     labels = {segment_id: segmentation.GetSegment(segment_id).GetLabelValue() for segment_id in made}

@@ -11,11 +11,14 @@ from slicer.i18n import tr as _
 
 from TransformerSegLib.export.output import written_atomically
 from TransformerSegLib.inference.statistics import Statistics
+from TransformerSegLib.interaction.verdict import Verdict, verdict
 from TransformerSegLib.scene.made import Maker
 
 EDITED = "✎"
 UNKNOWN = "…"
 NOTHING = "–"
+COMPLETED, FLAGGED = "✔", "⚑"
+CHECK_MARKS = {Verdict.LIKELY_FINE: "✓", Verdict.LOOK: "?", Verdict.PROBABLY_WRONG: "!"}
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class SegmentRow:
         color: red, green, blue, each 0…1.
         statistics: None while it is being measured.
         made_by: the model, a person, or the one and then the other.
+        dice: to expect of what the model proposed; None where that is not known.
+        mark: of its status: completed, flagged, or "".
     """
 
     segment_id: str
@@ -34,6 +39,8 @@ class SegmentRow:
     color: tuple[float, float, float]
     statistics: Statistics | None
     made_by: Maker
+    dice: float | None = None
+    mark: str = ""
 
     @property
     def empty(self) -> bool:
@@ -41,14 +48,34 @@ class SegmentRow:
 
     @property
     def title(self) -> str:
-        """The name, with a pencil where a person drew."""
-        return self.name if self.made_by is Maker.MODEL else f"{self.name} {EDITED}"
+        """The name, with a pencil where a person drew, and the mark of its status."""
+        edited = "" if self.made_by is Maker.MODEL else EDITED
+        return " ".join(part for part in (self.name, edited, self.mark) if part)
 
     @property
     def explanation(self) -> str:
         """For the row's tooltip: the whole name, who made it, and whether it is empty."""
         empty = f", {_('empty')}" if self.empty else ""
         return f"{self.name}: {_maker_words(self.made_by)}{empty}"
+
+    @property
+    def check_words(self) -> str:
+        """A mark, and the Dice to expect: "✓ 0.91"."""
+        return "" if self.dice is None else f"{CHECK_MARKS[verdict(self.dice)]} {self.dice:.2f}"
+
+    @property
+    def check_explanation(self) -> str:
+        """The same in words."""
+        if self.dice is None:
+            return ""
+        words = {
+            Verdict.LIKELY_FINE: _("Likely fine"),
+            Verdict.LOOK: _("Look"),
+            Verdict.PROBABLY_WRONG: _("Probably wrong"),
+        }
+        return _("{verdict}: of what the model proposed, a Dice of about {dice} is to be expected").format(
+            verdict=words[verdict(self.dice)], dice=f"{self.dice:.2f}"
+        )
 
     @property
     def volume_words(self) -> str:

@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from TransformerSegLib.panel.packages import Packages
 
 HEAVY_PACKAGES = ("torch", "monai")
-WORKERS_MODULES = tuple(f"TransformerSegLib.inference.{name}" for name in ("segmenter", "proposal", "statistics"))
+WORKERS_MODULES = (
+    *(f"TransformerSegLib.inference.{name}" for name in ("segmenter", "proposal", "statistics")),
+    *(f"TransformerSegLib.interaction.{name}" for name in ("doubt", "score_keeper")),
+)
 
 
 class Session:
@@ -238,6 +241,17 @@ class Session:
         return self._runner.runs
 
     # After the run
+
+    def made(self, node: slicer.vtkMRMLSegmentationNode, request: Request) -> bool:
+        """Whether the model of a request is the one that made a segmentation last."""
+        from TransformerSegLib.scene.run_records import run_records
+
+        try:
+            bundle = self.bundle(request.model)
+        except TransformerSegError:
+            return False
+        records = run_records(node)
+        return bundle is not None and bool(records) and records[-1].get("model") == bundle.card.name
 
     def undo(self, node: slicer.vtkMRMLSegmentationNode) -> str:
         """Take the last run back; returns what was done, in words."""

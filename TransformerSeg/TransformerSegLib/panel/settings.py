@@ -13,6 +13,7 @@ PACE = "TransformerSeg/SecondsPerWindow/{weights}/{device}"
 AUTO_DEVICE_USED = "TransformerSeg/DeviceUsedForAuto"
 MODELS_FOLDER = "TransformerSeg/ModelsFolder"
 TRAINING_RUN = "TransformerSeg/TrainingRun"
+REVIEWER = "TransformerSeg/Reviewer"
 
 
 class Settings(Protocol):
@@ -66,3 +67,13 @@ def remembered_training(settings: Settings) -> Path | None:
 def remember_training(settings: Settings, folder: Path | None) -> None:
     """For the next start; None: there is none any more."""
     settings.setValue(TRAINING_RUN, str(folder) if folder else "")
+
+
+def remembered_reviewer(settings: Settings) -> str | None:
+    """Who reviews; "" where the person would not be named, None where nobody was asked yet."""
+    name = settings.value(REVIEWER, None)
+    return None if name is None else str(name)
+
+
+def remember_reviewer(settings: Settings, name: str) -> None:
+    settings.setValue(REVIEWER, name)

@@ -18,16 +18,20 @@ from TransformerSegLib.inference.statistics import Statistics
 from TransformerSegLib.panel.empty_segments import reason_for_empty
 from TransformerSegLib.panel.loading import icon, load_section
 from TransformerSegLib.panel.phrases import GOOD, escaped, explained, listed, sign
-from TransformerSegLib.panel.segment_rows import SegmentRow, as_tab_separated, write_csv
+from TransformerSegLib.panel.segment_rows import COMPLETED, FLAGGED, SegmentRow, as_tab_separated, write_csv
 from TransformerSegLib.scene.display import is_visible, set_visible
+from TransformerSegLib.scene.doubt_record import doubt_record
 from TransformerSegLib.scene.made import Maker, refresh_makers
-from TransformerSegLib.scene.statistics import SegmentWatcher, segment_statistics_of
+from TransformerSegLib.scene.segment_watcher import SegmentWatcher
+from TransformerSegLib.scene.sign_off import Status, status_of
+from TransformerSegLib.scene.statistics import segment_statistics_of
 
 if TYPE_CHECKING:
     from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 
-_EYE, _NAME, _VOLUME, _MEAN = range(4)
-_MOST_ROWS_SHOWN = 12
+_EYE, _NAME, _VOLUME, _MEAN, _CHECK = range(5)
+_STATUS_MARKS = {Status.COMPLETED: COMPLETED, Status.FLAGGED: FLAGGED}
+_MOST_ROWS_SHOWN = 10
 _SWATCH_PIXELS = 12
 
 _HOUNSFIELD = "[hnsf'U]"
@@ -42,18 +46,21 @@ class TableSection:
 
     Args:
         on_chosen: called with the id of the segment that a person clicked.
+        on_changed: called with the ids of segments that somebody changed, from within what changes them.
     """
 
-    def __init__(self, on_chosen: Callable[[str], None]) -> None:
+    def __init__(self, on_chosen: Callable[[str], None], on_changed: Callable[[set[str]], None]) -> None:
         self.widget, self._ui = load_section("Table")
-        self._on_chosen = on_chosen
+        self._on_chosen, self._tell_changed = on_chosen, on_changed
         self._node: vtkMRMLSegmentationNode | None = None
         self._volume: vtkMRMLScalarVolumeNode | None = None
         self._watcher: SegmentWatcher | None = None
         self._observed = VTKObservationMixin()
         self._rows: dict[str, SegmentRow] = {}
+        self._dice: Mapping[str, float] = {}
         self._changed: set[str] = set()
         self._to_measure: list[str] = []
+        self._to_judge: set[str] = set()
         self._filling = self._display_changed = False
         self._eyes = {True: icon("Visible"), False: icon("Hidden")}
         self._tick = qt.QTimer()
@@ -100,13 +107,18 @@ class TableSection:
             self._observe()
         self._list(figures or {})
 
+    def choose(self, segment_id: str) -> None:
+        """Choose a row, as a person would."""
+        if segment_id in self._rows:
+            self._ui.segmentTable.setCurrentCell(list(self._rows).index(segment_id), _NAME)
+
     def close(self) -> None:
         """Let go of the nodes."""
         self.show(None, None)
 
     def _let_go(self) -> None:
         self._tick.stop()
-        self._changed, self._to_measure, self._rows = set(), [], {}
+        self._changed, self._to_measure, self._to_judge, self._rows = set(), [], set(), {}
         self._display_changed = False
         self._observed.removeObservers()
         if self._watcher is not None:
@@ -124,13 +136,16 @@ class TableSection:
 
     def _set_up_table(self) -> None:
         table = self._ui.segmentTable
-        table.setColumnCount(4)
-        table.setHorizontalHeaderLabels(["", _("Segment"), _("mL"), _("Mean")])
+        table.setColumnCount(5)
+        table.setHorizontalHeaderLabels(["", _("Segment"), _("mL"), _("Mean"), _("Check")])
         table.horizontalHeaderItem(_MEAN).setToolTip(_("Mean intensity of the volume inside the segment"))
+        table.horizontalHeaderItem(_CHECK).setToolTip(
+            _("How well the model probably found it: ✓ likely fine, ? look, ! probably wrong; and the Dice to expect")
+        )
         table.verticalHeader().visible = False
         header = table.horizontalHeader()
         header.setSectionResizeMode(_NAME, qt.QHeaderView.Stretch)
-        for column in (_EYE, _VOLUME, _MEAN):
+        for column in (_EYE, _VOLUME, _MEAN, _CHECK):
             header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
         header.minimumSectionSize = 24
         table.connect("cellClicked(int,int)", self._on_cell)
@@ -141,6 +156,9 @@ class TableSection:
         segmentation = self._node.GetSegmentation() if self._node else None
         ids = list(segmentation.GetSegmentIDs()) if segmentation else []
         makers = {row.segment_id: row.made_by for row in self.rows}
+        record = doubt_record(self._node) if self._node else None
+        self._dice = record.dice if record else {}
+        self._ui.segmentTable.setColumnHidden(_CHECK, not self._dice)
         self._rows = {
             segment_id: self._row(segment_id, figures.get(segment_id), makers.get(segment_id, Maker.MODEL))
             for segment_id in ids
@@ -157,11 +175,13 @@ class TableSection:
 
     def _row(self, segment_id: str, statistics: Statistics | None, made_by: Maker) -> SegmentRow:
         segment = self._node.GetSegmentation().GetSegment(segment_id)
-        return SegmentRow(segment_id, segment.GetName(), tuple(segment.GetColor()), statistics, made_by)
+        mark = _STATUS_MARKS.get(status_of(self._node, segment_id), "")
+        dice = self._dice.get(segment_id)
+        return SegmentRow(segment_id, segment.GetName(), tuple(segment.GetColor()), statistics, made_by, dice, mark)
 
     def _write_row(self, position: int, row: SegmentRow) -> None:
         table = self._ui.segmentTable
-        texts = ("", row.title, row.volume_words, row.mean_words)
+        texts = ("", row.title, row.volume_words, row.mean_words, row.check_words)
         for column, text in enumerate(texts):
             item = table.item(position, column)
             if item is None:
@@ -169,10 +189,11 @@ class TableSection:
                 table.setItem(position, column, item)
             if item.text() != text:
                 item.setText(text)
-            if column in (_VOLUME, _MEAN):
+            if column in (_VOLUME, _MEAN, _CHECK):
                 item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
         table.item(position, _NAME).setIcon(_swatch(row.color))
         table.item(position, _NAME).setToolTip(row.explanation)
+        table.item(position, _CHECK).setToolTip(row.check_explanation)
         self._write_eye(position, row)
 
     def _write_eye(self, position: int, row: SegmentRow) -> None:
@@ -182,7 +203,7 @@ class TableSection:
         item.setToolTip(_("Hide") if shown else _("Show"))
 
     def _fit(self) -> None:
-        """As high as its rows, up to a dozen; then it scrolls."""
+        """As high as its rows, up to ten; then it scrolls."""
         table, any_row = self._ui.segmentTable, bool(self._rows)
         self._ui.tableHint.visible = not any_row
         for widget in (table, self._ui.tableButtonsArea):
@@ -195,6 +216,7 @@ class TableSection:
     def _on_changed(self, segment_ids: set[str]) -> None:
         """Segments were drawn, added, removed or renamed. (A run changes them one by one: they are taken together.)"""
         self._changed |= segment_ids
+        self._tell_changed(segment_ids)
         self._go_on()
 
     def _on_display(self, caller: object, event: str) -> None:
@@ -208,7 +230,8 @@ class TableSection:
         self._go_on()
 
     def _go_on(self) -> None:
-        if (self._changed or self._display_changed or self._to_measure) and not self._tick.isActive():
+        waiting = self._changed or self._display_changed or self._to_measure or self._to_judge
+        if waiting and not self._tick.isActive():
             self._tick.start()
 
     def _next_step(self) -> None:
@@ -221,6 +244,8 @@ class TableSection:
                 self._write_eye(position, row)
         elif self._to_measure:
             self._measure(self._to_measure.pop(0))
+        elif self._to_judge:
+            self._judge()
         else:
             self._tick.stop()
 
@@ -238,10 +263,20 @@ class TableSection:
     def _measure(self, segment_id: str) -> None:
         if segment_id in self._rows:
             statistics = segment_statistics_of(self._node, segment_id, self._volume)
-            made_by = refresh_makers(self._node, [segment_id])[segment_id]
-            self._rows[segment_id] = self._row(segment_id, statistics, made_by)
-            self._write_row(list(self._rows).index(segment_id), self._rows[segment_id])
-            self._show_empty_ones()
+            self._rewrite(self._row(segment_id, statistics, self._rows[segment_id].made_by))
+            self._to_judge.add(segment_id)
+
+    def _judge(self) -> None:
+        """Who made those that were measured: all at once, since they share labelmaps."""
+        there = [segment_id for segment_id in self._rows if segment_id in self._to_judge]
+        self._to_judge = set()
+        for segment_id, made_by in refresh_makers(self._node, there).items():
+            self._rewrite(self._row(segment_id, self._rows[segment_id].statistics, made_by))
+        self._show_empty_ones()
+
+    def _rewrite(self, row: SegmentRow) -> None:
+        self._rows[row.segment_id] = row
+        self._write_row(list(self._rows).index(row.segment_id), row)
 
     def _show_empty_ones(self) -> None:
         """Which structures the model did not find, and why that may be."""
@@ -271,7 +306,7 @@ class TableSection:
 
     def _complete_rows(self) -> tuple[SegmentRow, ...]:
         """As they are now, with nothing left to be measured."""
-        while self._changed or self._to_measure:
+        while self._changed or self._to_measure or self._to_judge:
             self._next_step()
         return self.rows
 

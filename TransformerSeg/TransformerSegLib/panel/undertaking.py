@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from TransformerSegLib.jobs.job import Job
     from TransformerSegLib.scene.sequences import Frames
 
+CONTEXT_MM = 64.0
+"""What a model sees around a box that is segmented again: about half a window, so that it knows where it is."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -83,10 +86,12 @@ class Undertaking:
         """Of the engine, for this request."""
         from TransformerSegLib.inference.segmenter import SegmentOptions
 
-        request = self.request
+        request, region = self.request, self.region
+        if request.again and region is not None:
+            region = replace(region, size=region.size + 2 * CONTEXT_MM)
         return SegmentOptions(
             accept_mismatch=request.accept_mismatch,
-            region=self.region,
+            region=region,
             preset=request.preset,
             classes=request.classes,
         )

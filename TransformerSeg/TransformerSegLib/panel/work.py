@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from TransformerSegLib.inference.segmenter import Segmenter, SegmentOptions
     from TransformerSegLib.inference.statistics import Statistics
     from TransformerSegLib.inference.volume import Volume
+    from TransformerSegLib.interaction.doubt import Doubt
+    from TransformerSegLib.interaction.run_scores import RunScores
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,12 +30,16 @@ class Finished:
         proposal: the same, to be kept with the node.
         statistics: by label value.
         seconds_per_window: None where the speed changed on the way.
+        scores: kept for clicks; None where there were none to keep.
+        doubt: the places are of the wanted classes; None likewise.
     """
 
     segmentation: Segmentation
     proposal: Proposal
     statistics: dict[int, Statistics]
     seconds_per_window: float | None
+    scores: RunScores | None = None
+    doubt: Doubt | None = None
 
 
 class Engine:
@@ -77,6 +83,8 @@ class Work:
     def __call__(self, on_progress: OnProgress, cancel: CancelToken) -> Finished:
         from TransformerSegLib.inference.proposal import Proposal
         from TransformerSegLib.inference.statistics import segment_statistics
+        from TransformerSegLib.interaction.doubt import doubt_of
+        from TransformerSegLib.interaction.score_keeper import ScoreKeeper
 
         slowed: list[Progress] = []
 
@@ -87,12 +95,16 @@ class Work:
 
         _ = self.bundle.weights_sha256  # computed here, and kept: the window asks for it where the run fails
         segmenter = self.engine.segmenter(self.bundle, self.device, self.options)
-        segmentation = segmenter.segment(self.volumes, on_step, cancel)
+        keeper = ScoreKeeper(self.bundle.plan.output, self.bundle.card.classes)
+        segmentation = segmenter.segment(self.volumes, on_step, cancel, keeper)
+        scores = keeper.scores()
+        cancel.raise_if_cancelled()
+        doubt = doubt_of(scores, segmentation, self.bundle.card.temperature) if scores else None
         cancel.raise_if_cancelled()
         statistics = segment_statistics(segmentation, self.volumes[0])
         cancel.raise_if_cancelled()
         pace = None if slowed else _seconds_per_window(segmentation, self.bundle)
-        return Finished(segmentation, Proposal.of(segmentation), statistics, pace)
+        return Finished(segmentation, Proposal.of(segmentation), statistics, pace, scores, doubt)
 
 
 def _seconds_per_window(segmentation: Segmentation, bundle: Bundle) -> float:
