@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 _MOST_NAMED = 3
 
-_LEAST_TOLD = 0.05
-"""Of all the time that a run took: a stage that took less is not worth a person's while."""
+_LEAST_TOLD, _LEAST_SECONDS = 0.05, 0.05
+"""Share of all the time that a run took, and seconds: a stage that took less is not worth a person's while."""
 
 
 def progress_words(run: Run) -> str:
@@ -60,7 +60,7 @@ def time_words(run: Run) -> str:
     told = [
         _("{stage} {seconds} s").format(stage=_(stage), seconds=f"{seconds:.1f}")
         for stage, seconds in run.seconds.items()
-        if seconds >= _LEAST_TOLD * sum(run.seconds.values())
+        if seconds >= max(_LEAST_TOLD * sum(run.seconds.values()), _LEAST_SECONDS)
     ]
     return _("Time: {stages}").format(stages=", ".join(told)) if told else ""
 
