@@ -1,4 +1,4 @@
-"""What all commands share: exit codes, stopping, and the progress bar."""
+"""What all commands share: an argument, exit codes, stopping, and the progress bar."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
+
+ModelArgument = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="A model's name (see “transformerseg models”) or its bundle's folder."),
+]
+"""Of every command that is about one model."""
 
 OBJECTS_BEFORE_GARBAGE = 100_000
 """Python looks for garbage when so many more objects were made than were let go; by default after 700."""

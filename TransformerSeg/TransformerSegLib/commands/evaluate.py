@@ -7,14 +7,11 @@ from typing import Annotated
 
 import typer
 
-from TransformerSegLib.commands.console import stoppable
+from TransformerSegLib.commands.console import ModelArgument, stoppable
 
 
 def evaluate(
-    model: Annotated[
-        str,
-        typer.Argument(metavar="MODEL", help="A model's name (see “transformerseg models”) or its bundle's folder."),
-    ],
+    model: ModelArgument,
     data: Annotated[
         Path,
         typer.Option(
