@@ -4,7 +4,8 @@ glibc gives large blocks back when they are freed, and the system hands them out
 network's time in bfloat16 that is a sixth. (https://man7.org/linux/man-pages/man3/mallopt.3.html)
 
 This serves runs on the program's main thread, as those of the command line are: the memory of all other threads, where
-a run of the panel works, comes from areas of 64 MB at most, which hold no such blocks.
+a run of the panel works, comes from areas of 64 MB at most, which hold no such blocks; and so does the main thread's
+once an allocation has failed.
 """
 
 from __future__ import annotations
