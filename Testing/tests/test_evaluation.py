@@ -37,9 +37,10 @@ from TransformerSegLib.training.evaluation import (
     with_margin,
 )
 from TransformerSegLib.training.evaluation_report import Subject, card_figures, findings
-from TransformerSegLib.training.evaluation_session import PAGE, PLOTS, RESULTS, SUMMARY, evaluate_bundle, trained_on
+from TransformerSegLib.training.evaluation_session import PAGE, PLOTS, RESULTS, SUMMARY, evaluate_bundle
 from TransformerSegLib.training.metrics import DICE, HD95, METRICS, VOLUME_ERROR_ML, Presence, measure
 from TransformerSegLib.training.references import reference_masks
+from TransformerSegLib.training.trained_cases import trained_on
 from TransformerSegLib.training.worst_cases import KEPT, WorstCases, draw_worst_case, largest_error, worst_case
 
 from bundle_factory import write_bundle

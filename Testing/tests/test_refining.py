@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -28,9 +29,10 @@ from TransformerSegLib.interaction.refining import MOST_CLASSES, LearnedRefineme
 from TransformerSegLib.interaction.trained_refiner import SHIPPED, read_refiner, refiner_at_hand
 from TransformerSegLib.resources import resources_folder
 from TransformerSegLib.training.cases import Case
-from TransformerSegLib.training.click_cases import click_cases
+from TransformerSegLib.training.click_cases import click_cases, practice_cases
 from TransformerSegLib.training.click_curves import dice
 from TransformerSegLib.training.refiner_training_module import ClickCase, train_refiner
+from TransformerSegLib.training.trained_cases import not_trained_on
 from TransformerSegLib.training.worse_image import worse_image
 
 from real_volumes import TOTALSEGMENTATOR
@@ -290,11 +292,34 @@ def test_the_answer_to_a_worse_image_is_worse_and_the_same_again_with_the_same_s
     folder = TOTALSEGMENTATOR.parent / "hippocampus"
     bundle = read_bundle(resources_folder() / "Models" / "hippocampus_swin_unetr")
     cases = [Case(folder / "hippocampus_287.nii.gz", folder / "hippocampus_287_label.nii.gz")]
-    good, bad = click_cases(bundle, cases, "cpu", np.random.default_rng(1))
-    _, again = click_cases(bundle, cases, "cpu", np.random.default_rng(1))
-    assert good.image is bad.image
+    (good,) = click_cases(bundle, cases, "cpu")
+    bad, again = (next(click_cases(bundle, cases, "cpu", np.random.default_rng(1))) for _ in range(2))
+    np.testing.assert_array_equal(good.image, bad.image)
     assert dice(bad.logits.argmax(axis=0), bad.truth) < dice(good.logits.argmax(axis=0), good.truth)
     np.testing.assert_array_equal(bad.logits, again.logits)
+
+
+def test_errors_are_learned_from_where_a_model_was_not_trained(tmp_path):
+    folder = TOTALSEGMENTATOR.parent / "hippocampus"
+    cases = [
+        Case(folder / f"hippocampus_{name}.nii.gz", folder / f"hippocampus_{name}_label.nii.gz")
+        for name in ("037", "287")
+    ]
+    embedded = read_bundle(resources_folder() / "Models" / "hippocampus_swin_unetr")
+    of_one, of_both = (replace(embedded, folder=tmp_path / name) for name in ("one", "both"))
+    for bundle, seen in ((of_one, cases[:1]), (of_both, cases)):
+        record = bundle.folder / "training" / "data_list.json"
+        record.parent.mkdir(parents=True)
+        record.write_text(json.dumps({"training": [{"image": f"images/{case.image.name}"} for case in seen]}))
+    assert not_trained_on(of_one, cases) == (cases[1],)
+    plain = [found.logits for found in click_cases(embedded, cases, "cpu")]
+    unseen, *worse = (
+        found.logits for found in practice_cases([of_one, of_both], cases, "cpu", np.random.default_rng(1))
+    )
+    np.testing.assert_array_equal(unseen, plain[1])
+    assert len(worse) == 2
+    for bad, good in zip(worse, plain, strict=True):
+        assert np.abs(bad - good).max() > 1.0
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.float32])

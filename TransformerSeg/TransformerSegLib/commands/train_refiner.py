@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from TransformerSegLib.commands.console import stoppable
+
+if TYPE_CHECKING:
+    from TransformerSegLib.interaction.refiner_card import ClicksMeasured
 
 STEPS = 3000
 STEPS_A_LINE = 100
@@ -33,7 +36,12 @@ def train_refiner(
         ),
     ],
     model: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="Whose answers are corrected; by default the embedded model.")
+        list[str] | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Whose answers are corrected; by default the embedded model. May be given several times: answers to "
+            "cases that a model was not trained on teach most, and such of several models serve any.",
+        ),
     ] = None,
     steps: Annotated[int, typer.Option(min=1, metavar="N", help="Steps, each of two clicks.")] = STEPS,
     seed: Annotated[int, typer.Option(metavar="N", help="Of clicks and weights.")] = 1,
@@ -43,7 +51,7 @@ def train_refiner(
     import numpy as np
 
     from TransformerSegLib.bundles.catalogue import DEFAULT_MODEL, find_bundle
-    from TransformerSegLib.training.click_cases import click_cases
+    from TransformerSegLib.training.click_cases import click_cases, practice_cases
     from TransformerSegLib.training.data_list import read_data
     from TransformerSegLib.training.refiner_file import (
         check_refiner_output,
@@ -52,6 +60,7 @@ def train_refiner(
         write_refiner,
     )
     from TransformerSegLib.training.refiner_training_module import train_refiner as trained_refiner
+    from TransformerSegLib.training.trained_cases import not_trained_on
 
     check_refiner_output(output)
     losses: list[float] = []
@@ -62,9 +71,15 @@ def train_refiner(
             typer.echo(f"step {step} of {steps}: loss {sum(losses[-STEPS_A_LINE:]) / STEPS_A_LINE:.4f}")
 
     with stoppable("nothing was written"):
-        bundle, cases = find_bundle(model or DEFAULT_MODEL), read_data(data)
-        learned_from = list(click_cases(bundle, cases.training, device, np.random.default_rng(seed)))
+        bundles, cases = [find_bundle(name) for name in model or [DEFAULT_MODEL]], read_data(data)
+        learned_from = list(practice_cases(bundles, cases.training, device, np.random.default_rng(seed)))
+        typer.echo(f"{len(learned_from)} answers to learn from")
         network = trained_refiner(learned_from, steps, seed, tell)
-        measured = measured_clicks(network, list(click_cases(bundle, cases.validation, device)), typer.echo)
-        command = f"transformerseg train-refiner --model {bundle.card.name} --data {data.name} --steps {steps} "
-        write_refiner(output, network, refiner_card(bundle, cases, f"{command}--seed {seed}", measured))
+        measured: dict[str, ClicksMeasured] = {}
+        for place, bundle in enumerate(bundles):
+            unseen = list(click_cases(bundle, not_trained_on(bundle, cases.validation), device))
+            of = f", on answers of {bundle.card.title} {bundle.card.version}" if place else ""
+            measured |= measured_clicks(network, unseen, typer.echo, of)
+        names = " ".join(f"--model {bundle.card.name}" for bundle in bundles)
+        command = f"transformerseg train-refiner {names} --data {data.name} --steps {steps} --seed {seed}"
+        write_refiner(output, network, refiner_card(bundles, cases, command, measured))

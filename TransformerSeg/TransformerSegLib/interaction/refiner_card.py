@@ -35,6 +35,7 @@ class RefinerCard(BaseModel):
         sha256: of the weights' file.
         spacing_mm: smallest and largest distance of voxel centres, on any axis, with which it was shown to help.
         model, model_sha256: whose answers it learned to correct: title and version, and its weights.
+        others: further models from whose answers it learned.
         training_data, licence: of the cases.
         command: that makes these weights of them.
         measured: way to correct → what came of it, on ``measured_data``.
@@ -48,6 +49,7 @@ class RefinerCard(BaseModel):
     spacing_mm: tuple[float, float]
     model: str
     model_sha256: str
+    others: tuple[str, ...] = ()
     training_data: str
     licence: str = ""
     command: str

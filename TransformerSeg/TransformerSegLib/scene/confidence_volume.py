@@ -19,10 +19,10 @@ PERCENT = 100
 LARGE_BYTES = 16 * 2**20
 """A larger one is not saved with the scene."""
 
-SHOWN_PERCENT = (40, 97)
+SHOWN_PERCENT = (40, 90)
 """Between these the overlay has colours; surer voxels are clear."""
 
-DARKEST_PERCENT = 154
+DARKEST_PERCENT = 131
 """Of the colours' scale: so that none that is shown is dark, and passes for a part of the image."""
 
 COLORS = "vtkMRMLColorTableNodeYellow"

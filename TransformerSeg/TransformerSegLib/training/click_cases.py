@@ -15,6 +15,7 @@ from TransformerSegLib.inference.reading import read_volume
 from TransformerSegLib.inference.segmenter import Segmenter, SegmentOptions
 from TransformerSegLib.interaction.score_keeper import ScoreKeeper
 from TransformerSegLib.training.references import reference_masks
+from TransformerSegLib.training.trained_cases import not_trained_on
 from TransformerSegLib.training.worse_image import worse_image
 
 if TYPE_CHECKING:
@@ -25,13 +26,34 @@ if TYPE_CHECKING:
     from TransformerSegLib.training.refiner_training_module import ClickCase
 
 
+def practice_cases(
+    bundles: Sequence[Bundle], cases: Sequence[Case], device: str, worse: np.random.Generator
+) -> Iterator[ClickCase]:
+    """What clicks are learned from: the errors that models make where they have not learned.
+
+    Of each model the answers to those cases that it was not trained on; where it was trained on all, its answers to
+    worse images of them.
+
+    Args:
+        worse: draws what is done to those images.
+
+    Raises:
+        As ``click_cases``.
+    """
+    for bundle in bundles:
+        if unseen := not_trained_on(bundle, cases):
+            yield from click_cases(bundle, unseen, device)
+        else:
+            yield from click_cases(bundle, cases, device, worse)
+
+
 def click_cases(
     bundle: Bundle, cases: Iterable[Case], device: str, worse: np.random.Generator | None = None
 ) -> Iterator[ClickCase]:
     """Segment every case.
 
     Args:
-        worse: if given, each case comes a second time, with the answer to a worse image, which this draws.
+        worse: if given, the answers are to worse images, which this draws.
 
     Raises:
         BundleRejected: the model's classes may overlap, or its scores are no probabilities of one class each.
@@ -48,11 +70,10 @@ def click_cases(
     segmenter = Segmenter(bundle, device, SegmentOptions(accept_mismatch=True))
     for case in cases:
         volumes = [read_volume(path) for path in case.images]
-        answered = _answered(segmenter, bundle, case, volumes)
-        yield answered
+        image = volumes[0].array
         if worse is not None:
             volumes = [replace(volume, array=worse_image(volume.array, worse)) for volume in volumes]
-            yield replace(_answered(segmenter, bundle, case, volumes), image=answered.image)
+        yield replace(_answered(segmenter, bundle, case, volumes), image=image)
 
 
 def _answered(segmenter: Segmenter, bundle: Bundle, case: Case, volumes: Sequence[Volume]) -> ClickCase:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -19,9 +18,8 @@ from TransformerSegLib.export.output import make_folder
 from TransformerSegLib.inference.checks import check_number_of_inputs
 from TransformerSegLib.inference.devices import choose_device
 from TransformerSegLib.inference.progress import CancelToken
-from TransformerSegLib.inference.reading import name_of
 from TransformerSegLib.training.box_plots import draw_box_plots
-from TransformerSegLib.training.cases import Case, DataList
+from TransformerSegLib.training.cases import DataList
 from TransformerSegLib.training.evaluation import Evaluation, MeasuredCase, evaluated, references
 from TransformerSegLib.training.evaluation_report import Subject, card_figures, write_page, write_summary
 from TransformerSegLib.training.input_order import in_card_order
@@ -30,6 +28,7 @@ from TransformerSegLib.training.metrics import DICE, Presence
 from TransformerSegLib.training.needed_packages import DISTANCES, PICTURES, refuse_missing_packages
 from TransformerSegLib.training.references import regions_of
 from TransformerSegLib.training.table import rounded, told, write_results
+from TransformerSegLib.training.trained_cases import trained_on
 from TransformerSegLib.training.worst_cases import WorstCases, draw_worst_case
 
 RESULTS, SUMMARY, PAGE, PLOTS, WORST = "results.csv", "summary.json", "report.md", "box_plots.png", "worst_cases"
@@ -122,24 +121,6 @@ def _check_cases(bundle: Bundle, data: DataList) -> None:
     for case in data.cases:
         check_number_of_inputs(case.images, bundle.card)
         references(case, bundle)
-
-
-def trained_on(bundle: Bundle, cases: Sequence[Case]) -> tuple[str, ...]:
-    """Names of the cases that stand in the model's training list, by their files' names; by those of their folders,
-    too, where the list has files of one name."""
-    try:
-        content = json.loads((bundle.folder / "training" / "data_list.json").read_text(encoding="utf-8"))
-        images = (entry["image"] for entry in content["training"])
-        paths = [Path(image if isinstance(image, str) else image[0]) for image in images]
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
-        return ()
-    alike = len({name_of(path) for path in paths}) < len(paths)  # “T1.nii.gz” in a folder for each patient
-    known = {_told_apart(path, alike) for path in paths}
-    return tuple(case.name for case in cases if _told_apart(case.image, alike) in known)
-
-
-def _told_apart(path: Path, by_folder: bool) -> tuple[str, ...]:
-    return (path.parent.name, name_of(path)) if by_folder else (name_of(path),)
 
 
 def _line(case: MeasuredCase) -> str:

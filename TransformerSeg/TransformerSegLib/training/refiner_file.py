@@ -74,18 +74,28 @@ def write_refiner(path: Path, network: torch.nn.Module, card: RefinerCard) -> Re
 
 
 def refiner_card(
-    bundle: Bundle, data: DataList, command: str, measured: dict[str, ClicksMeasured], limits: Sequence[str] = LIMITS
+    bundles: Sequence[Bundle],
+    data: DataList,
+    command: str,
+    measured: dict[str, ClicksMeasured],
+    limits: Sequence[str] = LIMITS,
 ) -> RefinerCard:
-    """What is known of a network that was trained on a model's answers to the training cases of the data, and measured
-    on the others."""
+    """What is known of a network that was trained on models' answers to the training cases of the data, and measured
+    on the others.
+
+    Args:
+        bundles: the models; the first is that whose answers it is to serve.
+    """
     name = data.name or "unnamed data"
     kept_out = f"{counted_cases(len(data.validation))} of {name} that were kept out of training"
     return RefinerCard(
         sha256="",
         spacing_mm=PROVEN_SPACING_MM,
-        model=f"{bundle.card.title} {bundle.card.version}",
-        model_sha256=bundle.weights_sha256,
-        training_data=f"{counted_cases(len(data.training))} of {name}: the model's answers to them and to worse images",
+        model=_titled(bundles[0]),
+        model_sha256=bundles[0].weights_sha256,
+        others=tuple(map(_titled, bundles[1:])),
+        training_data=f"{counted_cases(len(data.training))} of {name}: answers to those that a model was not trained "
+        "on, and to worse images of them where it was trained on all",
         licence=data.licence,
         command=command,
         versions={"transformerseg": __version__, "torch": version("torch")},
@@ -96,13 +106,14 @@ def refiner_card(
 
 
 def measured_clicks(
-    network: torch.nn.Module, cases: Sequence[ClickCase], say: Callable[[str], None]
+    network: torch.nn.Module, cases: Sequence[ClickCase], say: Callable[[str], None], of: str = ""
 ) -> dict[str, ClicksMeasured]:
     """What two simulated users' clicks make of a model's answers, without the network and with it.
 
     Args:
         cases: that it was not trained on.
         say: shows one line to the user.
+        of: is added to the ways: whose answers these are.
 
     Returns:
         way → figures; empty where there are no cases.
@@ -114,11 +125,16 @@ def measured_clicks(
         "kernel correction, then the learned step, sloppy user": (network, True),
     }
     found: dict[str, ClicksMeasured] = {}
-    for name, (step, sloppy) in ways.items() if cases else ():
+    for way, (step, sloppy) in ways.items() if cases else ():
+        name = way + of
         found[name] = curves([(_corrected(case, step), case.truth) for case in cases], sloppy).measured()
         told = ", ".join(f"{dice:.4f} after {clicks}" for clicks, dice in found[name].dice.items())
         say(f"{name}: mean Dice {told}; {found[name].clicks} clicks to 0.90 ({found[name].never} never)")
     return found
+
+
+def _titled(bundle: Bundle) -> str:
+    return f"{bundle.card.title} {bundle.card.version}"
 
 
 def _corrected(case: ClickCase, network: torch.nn.Module | None) -> ByClicks:

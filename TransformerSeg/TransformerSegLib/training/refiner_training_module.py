@@ -32,6 +32,9 @@ SHARE_OF_IDEAL_CLICKS = 0.6
 SHARE_OF_WORSE_ANSWERS = 0.4
 CASES_A_STEP = 2
 
+SURENESS = 0.3
+"""Standard deviation of the logarithm of what logits are multiplied by: some networks are surer than others."""
+
 
 @dataclass(frozen=True, eq=False)
 class ClickCase:
@@ -132,7 +135,8 @@ class _Practice:
         case = self._cases[int(self._random.integers(len(self._cases)))]
         axes = [axis for axis in range(3) if self._random.random() < 0.5]
         self._image, self._truth = np.flip(case.image, axes), np.flip(case.truth, axes)
-        logits = np.flip(case.logits, [axis + 1 for axis in axes]) * np.float32(math.exp(self._random.normal(0, 0.2)))
+        surer = np.float32(math.exp(self._random.normal(0, SURENESS)))
+        logits = surer * np.flip(case.logits, [axis + 1 for axis in axes])
         if self._random.random() < SHARE_OF_WORSE_ANSWERS:
             logits = logits + _disturbance(logits.shape, self._random)
         classes = {number - 1: number for number in range(1, len(logits))}
