@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from TransformerSegLib.interaction.doubt import Doubt
+    from TransformerSegLib.interaction.run_scores import RunScores
+
 # Lengths are in pixels of the picture; views are drawn twice as large, and reduced, which smooths their edges.
 _VIEW, _GAP, _MARGIN, _LEGEND, _HEAD, _FOOT = 720, 12, 16, 330, 76, 52
 _ROW = 66.0
@@ -56,6 +59,25 @@ def draw_picture(path: Path, volume: Volume, segmentation: Segmentation, drawn: 
     with written_atomically(path) as temporary:
         figure.savefig(temporary, dpi=_DOTS_PER_INCH, facecolor=_BACKGROUND)
     return how
+
+
+def draw_doubt_picture(path: Path, volume: Volume, segmentation: Segmentation, scores: RunScores, doubt: Doubt) -> None:
+    """Write a PNG: the first doubtful place in three slice views, as the panel shows it.
+
+    Args:
+        path: replaced if it is there.
+        scores, doubt: of the run that found the segmentation.
+    """
+    import slicer_views
+    from matplotlib.figure import Figure
+
+    views = slicer_views.draw_doubt(volume, segmentation, scores, doubt, _VIEW * _SUPERSAMPLING)
+    width, height = len(views) * (_VIEW + _GAP) - _GAP, _VIEW
+    figure = Figure(figsize=(width / _DOTS_PER_INCH, height / _DOTS_PER_INCH))
+    for place, view in enumerate(views):
+        _draw_view(figure.add_axes((place * (_VIEW + _GAP) / width, 0, _VIEW / width, 1)), view)
+    with written_atomically(path) as temporary:
+        figure.savefig(temporary, dpi=_DOTS_PER_INCH / 2, facecolor=_BACKGROUND)
 
 
 def _in_white(segmentation: Segmentation, drawn: np.ndarray) -> Segmentation:

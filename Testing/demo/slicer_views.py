@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
 import numpy as np
 import slicer
 import vtkmodules.vtkInteractionStyle
 import vtkmodules.vtkRenderingFreeType
 import vtkmodules.vtkRenderingOpenGL2  # noqa: F401  VTK's factories find their OpenGL classes once they are loaded
-from looking import PLANES, Focus, Plane, window
+from looking import PLANES, Focus, Plane, focus_on, window
 from view_image import ViewImage, edge_letters
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkCommonCore import vtkCollection
@@ -23,10 +24,18 @@ from vtkmodules.vtkRenderingCore import (
     vtkWindowToImageFilter,
 )
 
+from TransformerSegLib.inference.proposal import Proposal
 from TransformerSegLib.inference.segmentation import Segmentation
 from TransformerSegLib.inference.volume import Volume
+from TransformerSegLib.interaction.doubt import Doubt
+from TransformerSegLib.interaction.run_scores import RunScores
+from TransformerSegLib.scene.confidence_volume import confidence_volume
+from TransformerSegLib.scene.doubt_record import doubt_record, store_doubt
+from TransformerSegLib.scene.kept_scores import keep_scores
+from TransformerSegLib.scene.merging import put_run
 from TransformerSegLib.scene.offscreen import offscreen_application
 from TransformerSegLib.scene.segmentations import add_segmentation_node
+from TransformerSegLib.scene.slice_views import lay_over
 from TransformerSegLib.scene.volumes import add_volume_node
 
 _SLICE_MANAGERS = ("vtkMRMLModelSliceDisplayableManager", "vtkMRMLSegmentationsDisplayableManager2D")
@@ -73,6 +82,29 @@ def draw_views(
         view = _ThreeDView(application, volume_node, focus, size)
         views.callback(view.close)
         return [*images, view.image()]
+
+
+def draw_doubt(
+    volume: Volume, segmentation: Segmentation, scores: RunScores, doubt: Doubt, size: int
+) -> list[ViewImage]:
+    """The axial, coronal and sagittal view of the first doubtful place, with what the panel lays over them."""
+    with offscreen_application() as application, ExitStack() as views:
+        _prepare(application)
+        scene = application.GetMRMLScene()
+        volume_node = add_volume_node(scene, volume)
+        _show_volume(volume_node, *window(volume))
+        outcome = put_run(scene, segmentation, Proposal.of(segmentation), volume_node, None)
+        keep_scores(outcome.node, outcome.added, scores)
+        store_doubt(outcome.node, outcome.added, doubt)
+        _show_segments(outcome.node)
+        outcome.node.GetDisplayNode().SetVisibility2DFill(False)
+        place = np.array(doubt_record(outcome.node).places[0].middle)
+        focus = replace(focus_on(segmentation), cuts=place)
+        shown = [_SliceView(application, plane, volume_node, focus, size) for plane in PLANES]
+        for view in shown:
+            views.callback(view.close)
+        lay_over(scene, confidence_volume(outcome.node))
+        return [view.image() for view in shown]
 
 
 def _prepare(application: slicer.vtkSlicerApplicationLogic) -> None:

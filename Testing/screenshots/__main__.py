@@ -18,13 +18,14 @@ sys.path[1:1] = [str(REPOSITORY / "Testing"), str(REPOSITORY / "Testing" / "demo
 
 from states import STATES, draw  # noqa: E402
 
-RESULT, EVALUATION = "result", "evaluation"
-PICTURES = [*STATES, RESULT, EVALUATION]
+RESULT, DOUBT, EVALUATION = "result", "doubt", "evaluation"
+PICTURES = [*STATES, RESULT, DOUBT, EVALUATION]
 SHOWN_IN_README = {
     "finished": "panel.png",
     "reviewing": "review.png",
     "catalogue": "models.png",
     RESULT: "result.png",
+    DOUBT: "doubt.png",
     EVALUATION: "evaluation.png",
 }
 CHILD = "--draw"
@@ -55,6 +56,8 @@ def _draw(state: str, folder: Path) -> None:
     path = folder / f"{state}.png"
     if state == RESULT:
         _draw_result(path)
+    elif state == DOUBT:
+        _draw_doubt(path)
     elif state == EVALUATION:
         _draw_evaluation(path)
     else:
@@ -72,6 +75,25 @@ def _draw_result(path: Path) -> None:
 
     volume = read_volume(resources_folder() / "SampleData" / "hippocampus_297.nii.gz")
     print(picture.draw_picture(path, volume, Segmenter(find_bundle()).segment([volume])))
+
+
+def _draw_doubt(path: Path) -> None:
+    """Slice views of the sample volume at its first doubtful place, with the overlay."""
+    from TransformerSegLib.bundles.catalogue import find_bundle
+    from TransformerSegLib.inference.reading import read_volume
+    from TransformerSegLib.inference.segmenter import Segmenter
+    from TransformerSegLib.interaction.doubt import doubt_of
+    from TransformerSegLib.interaction.score_keeper import ScoreKeeper
+    from TransformerSegLib.resources import resources_folder
+
+    import picture
+
+    bundle = find_bundle()
+    volume = read_volume(resources_folder() / "SampleData" / "hippocampus_297.nii.gz")
+    keeper = ScoreKeeper(bundle.plan.output, bundle.card.classes)
+    segmentation = Segmenter(bundle).segment([volume], observer=keeper)
+    doubt = doubt_of(keeper.scores(), segmentation, bundle.card.temperature)
+    picture.draw_doubt_picture(path, volume, segmentation, keeper.scores(), doubt)
 
 
 def _draw_evaluation(path: Path) -> None:
