@@ -35,7 +35,10 @@ if TYPE_CHECKING:
 HEAVY_PACKAGES = ("torch", "monai")
 WORKERS_MODULES = (
     *(f"TransformerSegLib.inference.{name}" for name in ("segmenter", "proposal", "statistics")),
-    *(f"TransformerSegLib.interaction.{name}" for name in ("doubt", "score_keeper")),
+    *(
+        f"TransformerSegLib.interaction.{name}"
+        for name in ("doubt", "score_keeper", "trained_refiner", "refiner_card", "refiner_module", "refining")
+    ),
 )
 
 

@@ -85,6 +85,7 @@ class Work:
         from TransformerSegLib.inference.statistics import segment_statistics
         from TransformerSegLib.interaction.doubt import doubt_of
         from TransformerSegLib.interaction.score_keeper import ScoreKeeper
+        from TransformerSegLib.interaction.trained_refiner import refiner_at_hand
 
         slowed: list[Progress] = []
 
@@ -103,6 +104,7 @@ class Work:
         cancel.raise_if_cancelled()
         statistics = segment_statistics(segmentation, self.volumes[0])
         cancel.raise_if_cancelled()
+        refiner_at_hand()  # read here, and kept: the first click need not wait for it
         pace = None if slowed else _seconds_per_window(segmentation, self.bundle)
         return Finished(segmentation, Proposal.of(segmentation), statistics, pace, scores, doubt)
 
