@@ -14,6 +14,7 @@ from safetensors.torch import save
 from scipy.ndimage import gaussian_filter
 from typer.testing import CliRunner
 
+from TransformerSegLib.bundles.card import Card
 from TransformerSegLib.bundles.reading import read_bundle
 from TransformerSegLib.cli import app
 from TransformerSegLib.errors import RefinerDamaged
@@ -37,6 +38,8 @@ from TransformerSegLib.resources import resources_folder
 from TransformerSegLib.training.cases import Case
 from TransformerSegLib.training.click_cases import click_cases, practice_cases
 from TransformerSegLib.training.click_curves import dice
+from TransformerSegLib.training.recipe import Recipe
+from TransformerSegLib.training.record_file import read_record
 from TransformerSegLib.training.refiner_training_module import ClickCase, train_refiner
 from TransformerSegLib.training.trained_cases import not_trained_on
 from TransformerSegLib.training.worse_image import worse_image
@@ -338,6 +341,21 @@ def test_errors_are_learned_from_where_a_model_was_not_trained(tmp_path):
     assert len(worse) == 2
     for bad, good in zip(worse, plain, strict=True):
         assert np.abs(bad - good).max() > 1.0
+
+
+def test_the_models_whose_errors_it_learned_from_knew_half_of_the_cases_each_and_no_validation_case():
+    embedded = resources_folder() / "Models" / "hippocampus_swin_unetr" / "training"
+    halves = [TOTALSEGMENTATOR.parent / "click_models" / name for name in ("unetr_a", "swin_b")]
+    for folder in halves:
+        read_record(folder / "recipe.json", Recipe, "recipe")
+        read_record(folder / "card.json", Card, "card")
+    known, *parts = (
+        json.loads((folder / "data_list.json").read_text(encoding="utf-8")) for folder in (embedded, *halves)
+    )
+    images = [{case["image"] for case in part["training"]} for part in parts]
+    assert images[0].isdisjoint(images[1])
+    assert images[0] | images[1] == {case["image"] for case in known["training"]}
+    assert all(part["validation"] == known["validation"] for part in parts)
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.float32])
