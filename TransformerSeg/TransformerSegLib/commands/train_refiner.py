@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,7 +24,7 @@ def train_refiner(
         typer.Option(
             metavar="DATA",
             help="Labelled volumes: a data set's folder, or a data list (JSON). What that keeps for validation is not "
-            "learned from, but measured on: it should be what the model has not learned from either.",
+            "learned from, but measured on, where no model was trained on it either.",
         ),
     ],
     output: Annotated[
@@ -75,11 +76,12 @@ def train_refiner(
         learned_from = list(practice_cases(bundles, cases.training, device, np.random.default_rng(seed)))
         typer.echo(f"{len(learned_from)} answers to learn from")
         network = trained_refiner(learned_from, steps, seed, tell)
+        for bundle in bundles:
+            cases = replace(cases, validation=not_trained_on(bundle, cases.validation))
         measured: dict[str, ClicksMeasured] = {}
         for place, bundle in enumerate(bundles):
-            unseen = list(click_cases(bundle, not_trained_on(bundle, cases.validation), device))
             of = f", on answers of {bundle.card.title} {bundle.card.version}" if place else ""
-            measured |= measured_clicks(network, unseen, typer.echo, of)
+            measured |= measured_clicks(network, list(click_cases(bundle, cases.validation, device)), typer.echo, of)
         names = " ".join(f"--model {bundle.card.name}" for bundle in bundles)
         command = f"transformerseg train-refiner {names} --data {data.name} --steps {steps} --seed {seed}"
         write_refiner(output, network, refiner_card(bundles, cases, command, measured))
