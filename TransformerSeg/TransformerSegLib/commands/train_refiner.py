@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,9 +14,11 @@ from TransformerSegLib.commands.console import stoppable
 
 if TYPE_CHECKING:
     from TransformerSegLib.interaction.refiner_card import ClicksMeasured
+    from TransformerSegLib.training.refiner_training_module import ClickCase
 
 STEPS = 3000
 STEPS_A_LINE = 100
+ANSWERS_A_LINE = 20
 
 
 def train_refiner(
@@ -52,7 +56,7 @@ def train_refiner(
     import numpy as np
 
     from TransformerSegLib.bundles.catalogue import DEFAULT_MODEL, find_bundle
-    from TransformerSegLib.training.click_cases import click_cases, practice_cases
+    from TransformerSegLib.training.click_cases import click_cases, practice_cases, practised_on
     from TransformerSegLib.training.data_list import read_data
     from TransformerSegLib.training.refiner_file import (
         check_refiner_output,
@@ -64,18 +68,22 @@ def train_refiner(
     from TransformerSegLib.training.trained_cases import not_trained_on
 
     check_refiner_output(output)
-    losses: list[float] = []
-
-    def tell(step: int, loss: float) -> None:
-        losses.append(loss)
-        if step % STEPS_A_LINE == 0:
-            typer.echo(f"step {step} of {steps}: loss {sum(losses[-STEPS_A_LINE:]) / STEPS_A_LINE:.4f}")
-
     with stoppable("nothing was written"):
         bundles, cases = [find_bundle(name) for name in model or [DEFAULT_MODEL]], read_data(data)
-        learned_from = list(practice_cases(bundles, cases.training, device, np.random.default_rng(seed)))
-        typer.echo(f"{len(learned_from)} answers to learn from")
-        network = trained_refiner(learned_from, steps, seed, tell)
+        answers: list[ClickCase] = []
+        lines = _Lines("answer", sum(len(practised_on(bundle, cases.training)) for bundle in bundles), ANSWERS_A_LINE)
+        for answer in practice_cases(bundles, cases.training, device, np.random.default_rng(seed)):
+            answers.append(answer)
+            lines.tell(len(answers))
+        losses: list[float] = []
+        lines = _Lines("step", steps, STEPS_A_LINE)
+
+        def tell(step: int, loss: float) -> None:
+            losses.append(loss)
+            recent = losses[-STEPS_A_LINE:]
+            lines.tell(step, f": loss {sum(recent) / len(recent):.4f}")
+
+        network = trained_refiner(answers, steps, seed, tell)
         for bundle in bundles:
             cases = replace(cases, validation=not_trained_on(bundle, cases.validation))
         measured: dict[str, ClicksMeasured] = {}
@@ -85,3 +93,22 @@ def train_refiner(
         names = " ".join(f"--model {bundle.card.name}" for bundle in bundles)
         command = f"transformerseg train-refiner {names} --data {data.name} --steps {steps} --seed {seed}"
         write_refiner(output, network, refiner_card(bundles, cases, command, measured))
+
+
+class _Lines:
+    """What is said of something that takes long.
+
+    Args:
+        what: is counted.
+        total: of them.
+        a_line: after how many a line is written.
+    """
+
+    def __init__(self, what: str, total: int, a_line: int) -> None:
+        self._what, self._total, self._a_line = what, total, a_line
+        self._begun = time.monotonic()
+
+    def tell(self, done: int, more: str = "") -> None:
+        if done % self._a_line == 0:
+            left = timedelta(seconds=round((time.monotonic() - self._begun) / done * (self._total - done)))
+            typer.echo(f"{self._what} {done} of {self._total}{more}, {left} left")
