@@ -30,9 +30,10 @@ CONTRAST_MM = 24.0
 """Within so far along each axis an image's deviation is taken: in the cases that it was trained on, about all there is.
 A deviation of the whole of a larger image would be that of air and bone."""
 
-RELUCTANCE = 0.2
+RELUCTANCE = 0.5
 """By so much, in logits, the network has to lead before it changes a voxel that the kernel left: of what changes by a
-hair about half was right, and a person sees what goes wrong."""
+hair about half was right. (Without it 28 % of an ideal user's clicks lower Dice, with it 21 %, and the mean after five
+clicks is the same: on the card's cases.)"""
 
 MOST_CLASSES = 4
 """“None” included; more would not be answered within a tenth of a second on one core."""
@@ -82,9 +83,9 @@ class LearnedRefinement:
 
 def _hold(scores: np.ndarray, situation: Situation) -> None:
     """Raise, in place, what the kernel left a voxel to be."""
-    left = situation.numbers[situation.corrected.argmax(axis=0)] == situation.before
-    for row, number in enumerate(situation.numbers):
-        scores[row] += RELUCTANCE * (left & (situation.before == number))
+    winner = situation.corrected.argmax(axis=0)[np.newaxis]
+    left = situation.numbers[winner] == situation.before
+    np.put_along_axis(scores, winner, np.take_along_axis(scores, winner, axis=0) + RELUCTANCE * left, axis=0)
 
 
 def added_by(network: Callable[[torch.Tensor], torch.Tensor], seen: torch.Tensor) -> torch.Tensor:
