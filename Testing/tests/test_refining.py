@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from functools import cache
 
@@ -232,7 +233,8 @@ def test_training_is_the_same_with_the_same_seed():
     assert np.isfinite(losses).all()
 
 
-def test_the_command_trains_on_a_model_s_answers_measures_and_writes_a_card(tmp_path):
+def test_the_command_trains_on_a_model_s_answers_measures_and_writes_a_card(tmp_path, monkeypatch):
+    monkeypatch.setattr("TransformerSegLib.commands.train_refiner.STEPS_A_LINE", 1)
     data = tmp_path / "data"
     for part, ending in (("imagesTr", ""), ("labelsTr", "_label")):
         (data / part).mkdir(parents=True)
@@ -240,11 +242,12 @@ def test_the_command_trains_on_a_model_s_answers_measures_and_writes_a_card(tmp_
             source = TOTALSEGMENTATOR.parent / "hippocampus" / f"hippocampus_{name}{ending}.nii.gz"
             (data / part / f"hippocampus_{name}.nii.gz").symlink_to(source)
     weights = tmp_path / "refiner.safetensors"
-    call = ["train-refiner", "--data", str(data), "--output", str(weights), "--steps", "1"]
+    call = ["train-refiner", "--data", str(data), "--output", str(weights), "--steps", "2"]
     done = CliRunner().invoke(app, call)
     assert done.exit_code == 0, done.output
     card = read_refiner(weights).card
-    assert "--steps 1 --seed 1" in card.command
+    assert "--steps 2 --seed 1" in card.command
+    assert re.search(r"^step 1 of 2: loss \d\.\d{4}, 0:00:\d\d left$", done.output, re.MULTILINE)
     assert str(tmp_path) not in card.model_dump_json()
     assert card.training_data.startswith("1 case of")
     assert card.measured_data.startswith("1 case of")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from TransformerSegLib.commands.console import stoppable
+from TransformerSegLib.inference.progress import Pace
 
 if TYPE_CHECKING:
     from TransformerSegLib.interaction.refiner_card import ClicksMeasured
@@ -56,7 +56,7 @@ def train_refiner(
     import numpy as np
 
     from TransformerSegLib.bundles.catalogue import DEFAULT_MODEL, find_bundle
-    from TransformerSegLib.training.click_cases import click_cases, practice_cases, practised_on
+    from TransformerSegLib.training.click_cases import click_cases, practice_cases
     from TransformerSegLib.training.data_list import read_data
     from TransformerSegLib.training.refiner_file import (
         check_refiner_output,
@@ -71,7 +71,8 @@ def train_refiner(
     with stoppable("nothing was written"):
         bundles, cases = [find_bundle(name) for name in model or [DEFAULT_MODEL]], read_data(data)
         answers: list[ClickCase] = []
-        lines = _Lines("answer", sum(len(practised_on(bundle, cases.training)) for bundle in bundles), ANSWERS_A_LINE)
+        expected = sum(len(not_trained_on(bundle, cases.training) or cases.training) for bundle in bundles)
+        lines = _Lines("answer", expected, ANSWERS_A_LINE)
         for answer in practice_cases(bundles, cases.training, device, np.random.default_rng(seed)):
             answers.append(answer)
             lines.tell(len(answers))
@@ -105,10 +106,11 @@ class _Lines:
     """
 
     def __init__(self, what: str, total: int, a_line: int) -> None:
-        self._what, self._total, self._a_line = what, total, a_line
-        self._begun = time.monotonic()
+        self._what, self._a_line = what, a_line
+        self._pace = Pace(total)
 
     def tell(self, done: int, more: str = "") -> None:
         if done % self._a_line == 0:
-            left = timedelta(seconds=round((time.monotonic() - self._begun) / done * (self._total - done)))
-            typer.echo(f"{self._what} {done} of {self._total}{more}, {left} left")
+            seconds = self._pace.seconds_left(done)
+            left = "" if seconds is None else f", {timedelta(seconds=round(seconds))} left"
+            typer.echo(f"{self._what} {done} of {self._pace.total}{more}{left}")

@@ -41,13 +41,8 @@ def practice_cases(
         As ``click_cases``.
     """
     for bundle in bundles:
-        seen_all = not not_trained_on(bundle, cases)
-        yield from click_cases(bundle, practised_on(bundle, cases), device, worse if seen_all else None)
-
-
-def practised_on(bundle: Bundle, cases: Sequence[Case]) -> Sequence[Case]:
-    """The cases, the answers to which ``practice_cases`` gives of a model."""
-    return not_trained_on(bundle, cases) or cases
+        unseen = not_trained_on(bundle, cases)
+        yield from click_cases(bundle, unseen or cases, device, None if unseen else worse)
 
 
 def click_cases(
