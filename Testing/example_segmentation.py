@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from TransformerSegLib.bundles.card import Code, SegmentClass
+from TransformerSegLib.bundles.card import Card, Code, InputChannel, SegmentClass
 from TransformerSegLib.inference.segmentation import Segment, Segmentation
 from TransformerSegLib.inference.volume import Volume
 
@@ -56,6 +56,13 @@ def segment_class(label: int, name: str, coded: bool = True) -> SegmentClass:
         type=HIPPOCAMPUS if coded else None,
         modifier=ANTERIOR if label == 2 else None,
     )
+
+
+def card_of(*names: str) -> Card:
+    """Of a model with one input and these classes."""
+    classes = tuple(segment_class(label, name) for label, name in enumerate(names, start=1))
+    inputs = (InputChannel(name="MR"),)
+    return Card(name="two", title="Two", version="1", description="", inputs=inputs, classes=classes)
 
 
 def example_volume(affine: np.ndarray, name: str = "Kopf", shape: tuple[int, int, int] = SHAPE) -> Volume:

@@ -92,7 +92,7 @@ def _draw_doubt(path: Path) -> None:
     volume = read_volume(resources_folder() / "SampleData" / "hippocampus_297.nii.gz")
     keeper = ScoreKeeper(bundle.plan.output, bundle.card.classes)
     segmentation = Segmenter(bundle).segment([volume], observer=keeper)
-    doubt = doubt_of(keeper.scores(), segmentation, bundle.card.temperature)
+    doubt = doubt_of(keeper.scores(), segmentation, volume.array, bundle.card)
     picture.draw_doubt_picture(path, volume, segmentation, keeper.scores(), doubt)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,21 +27,49 @@ EMBEDDED = resources_folder() / "Models" / "hippocampus_swin_unetr"
 HIPPOCAMPUS = TOTALSEGMENTATOR.parent / "hippocampus"
 SHAPE = (40, 30, 30)
 NAMES = ("Anterior", "Posterior")
+IMAGE = np.random.default_rng(0).normal(size=SHAPE)
+
+
+def labelled_cases(folder: Path, names: Sequence[str]) -> Path:
+    """Images and labels of these cases, in the order given and as often."""
+    for part, ending in (("imagesTr", ""), ("labelsTr", "_label")):
+        (folder / part).mkdir(parents=True)
+        for number, name in enumerate(names):
+            source = HIPPOCAMPUS / f"hippocampus_{name}{ending}.nii.gz"
+            (folder / part / f"hippocampus_{number:03d}.nii.gz").symlink_to(source)
+    return folder
+
+
+def test_from_ten_cases_on_the_card_gets_a_scale_by_which_runs_then_predict_dice(tmp_path):
+    bundle, data = tmp_path / "model", labelled_cases(tmp_path / "data", ("037", "287") * 5)
+    shutil.copytree(EMBEDDED, bundle)
+    runner = CliRunner()
+    done = runner.invoke(app, ["calibrate", str(bundle), "--data", str(data), "--write-card"])
+    assert done.exit_code == 0, done.output
+    card = read_bundle(bundle).card
+    assert set(card.dice_scale.usual) == {"Anterior hippocampus", "Posterior hippocampus"}
+    assert card.doubt.scaled
+    assert card.doubt.predicted_dice == pytest.approx(card.doubt.true_dice, abs=1e-3)
+    assert "its scale is fitted to these cases" in (bundle / DESCRIPTION).read_text(encoding="utf-8")
+    told = []
+    for number in range(2):
+        case, report = data / "imagesTr" / f"hippocampus_{number:03d}.nii.gz", tmp_path / f"{number}.json"
+        order = ["segment", str(case), "--model", str(bundle), "--output", str(tmp_path / f"{number}.nii.gz")]
+        done = runner.invoke(app, [*order, "--report", str(report)])
+        assert done.exit_code == 0, done.output
+        told += [segment["expected_dice"] for segment in json.loads(report.read_text(encoding="utf-8"))["segments"]]
+    assert np.mean(told) == pytest.approx(card.doubt.predicted_dice, abs=1e-3)
 
 
 def test_the_card_gets_the_temperature_and_the_figures_once(tmp_path):
-    bundle, data = tmp_path / "model", tmp_path / "data"
+    bundle, data = tmp_path / "model", labelled_cases(tmp_path / "data", ("037", "287"))
     shutil.copytree(EMBEDDED, bundle)
-    for part, ending in (("imagesTr", ""), ("labelsTr", "_label")):
-        (data / part).mkdir(parents=True)
-        for name in ("037", "287"):
-            source = HIPPOCAMPUS / f"hippocampus_{name}{ending}.nii.gz"
-            (data / part / f"hippocampus_{name}.nii.gz").symlink_to(source)
     for _ in range(2):
         done = CliRunner().invoke(app, ["calibrate", str(bundle), "--data", str(data), "--write-card"])
         assert done.exit_code == 0, done.output
     card = read_bundle(bundle).card
     assert 1.0 < card.temperature < 3.0  # networks are too sure of themselves
+    assert card.dice_scale is None  # two cases are too few for one
     check = card.doubt
     assert check.cases == 2
     assert check.weights_sha256 == read_bundle(bundle).weights_sha256
@@ -77,8 +108,8 @@ def reference(labels: np.ndarray) -> dict[str, np.ndarray]:
 
 def checked(*answers):
     random = np.random.default_rng(0)
-    cases = [doubted_case(*each, reference(truth()), random) for each in answers]
-    return doubt_check(cases, 1.0, [1.0] * len(cases), "boxes", "0" * 64)
+    cases = [doubted_case(*each, IMAGE, reference(truth()), random) for each in answers]
+    return doubt_check(cases, 1.0, [1.0] * len(cases), None, "boxes", "0" * 64)
 
 
 def test_an_error_where_the_model_doubts_is_found_and_one_where_it_is_sure_is_not():
@@ -101,7 +132,8 @@ def test_a_model_that_doubts_more_where_it_is_worse_predicts_its_dice():
 def test_who_is_half_sure_and_always_wrong_has_a_calibration_error_of_a_half_there():
     everything = checked(answer(truth(), (np.s_[5:35, 8:22, 8:22], 0.0)))
     labels = answer(truth(), (np.s_[5:35, 8:22, 8:22], 0.0))[1].layers[0]
-    case = doubted_case(*answer(truth(), (np.s_[5:35, 8:22, 8:22], 0.0)), reference(truth()), np.random.default_rng(0))
+    random = np.random.default_rng(0)
+    case = doubted_case(*answer(truth(), (np.s_[5:35, 8:22, 8:22], 0.0)), IMAGE, reference(truth()), random)
     [(places, right)] = case.near
     inside = labels.reshape(-1)[places] > 0
     assert not right[inside].any()

@@ -11,11 +11,11 @@ from TransformerSegLib.interaction.confidence import confidence_map, doubts, sof
 from TransformerSegLib.interaction.doubt import doubt_of
 from TransformerSegLib.interaction.doubtful_places import MOST_ACROSS_MM, doubtful_places
 from TransformerSegLib.interaction.kept_scores import KeptScores
-from TransformerSegLib.interaction.predicted_dice import predicted_dice
+from TransformerSegLib.interaction.predicted_dice import expected_overlaps
 from TransformerSegLib.interaction.run_scores import RunScores
 from TransformerSegLib.interaction.verdict import Verdict, verdict
 
-from example_segmentation import PROVENANCE, segment_class
+from example_segmentation import PROVENANCE, card_of, segment_class
 
 SHAPE = (40, 40, 30)
 
@@ -116,19 +116,22 @@ def test_the_places_of_a_run_are_those_of_the_wanted_classes(exclusive: bool):
     layers = (np.zeros(SHAPE, np.uint8),)
     segments = tuple(Segment(segment_class(label, name), 0, 1.0) for label, name in ((1, "one"), (2, "other")))
     result = Segmentation(layers, np.eye(4), segments, "MR", PROVENANCE)
-    assert len(doubt_of(scores, result, 1.0).places) == 2
+    image, card = np.zeros(SHAPE, np.int16), card_of("one", "other")
+    assert len(doubt_of(scores, result, image, card).places) == 2
     for name, middle in (("one", (5, 5, 5)), ("other", (31, 31, 21))):
-        [place] = doubt_of(scores, result.of_classes([name]), 1.0).places
+        [place] = doubt_of(scores, result.of_classes([name]), image, card).places
         assert place.centre == middle
 
 
-def test_predicted_dice_is_what_probabilities_say_on_the_whole():
+def test_expected_dice_and_precision_are_what_probabilities_say_on_the_whole():
     labels = np.zeros(SHAPE, np.uint8)
     labels[5:15, 5:15, 5:15] = 1
     half_sure = {tuple(int(i) for i in voxel): 0.0 for voxel in np.argwhere(labels == 1)[:400]}
-    found = predicted_dice(kept_of(half_sure), labels, [1, 2], temperature=0.1)
+    one, other = expected_overlaps(kept_of(half_sure), labels, [1, 2], temperature=0.1)
     right = 600 + 200
-    assert found == [pytest.approx(2 * right / (1000 + right), abs=1e-3), 0.0]
+    assert one.dice == pytest.approx(2 * right / (1000 + right), abs=1e-3)
+    assert one.precision == pytest.approx(right / 1000, abs=1e-3)
+    assert other.dice == other.precision == 0.0
 
 
 def test_what_to_do_about_a_class_follows_from_its_predicted_dice():

@@ -177,7 +177,7 @@ def segment(
         typer.echo(_timing(starting, read_after - begun, stages, written_after - segmented_after))
     scores = keeper.scores() if keeper else None
     if report is not None:
-        doubt = doubt_of(scores, segmentation, bundle.card.temperature) if scores else None
+        doubt = doubt_of(scores, segmentation, study.volumes[0].array, bundle.card) if scores else None
         write_report(report, segmentation, doubt)
     if confidence is not None:
         _write_confidence(confidence, scores, segmentation, bundle)

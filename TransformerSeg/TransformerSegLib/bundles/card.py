@@ -15,6 +15,9 @@ MAXIMUM_LABEL = 65535
 UnitInterval = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -117,6 +120,7 @@ class DoubtCheck(_Record):
         calibration_error_uncalibrated: the same at temperature 1.
         dice_correlation: Spearman's, of predicted and true Dice of every class in every case; None for too few.
         predicted_dice, true_dice: their means.
+        scaled: Dice was predicted on the card's scale, which was fitted to the same cases.
         errors_found: share of the cases in which the centre of the largest error lies in one of the first five
             doubtful places.
         data: what it was measured on.
@@ -130,6 +134,7 @@ class DoubtCheck(_Record):
     predicted_dice: float | None
     true_dice: float | None
     errors_found: float | None
+    scaled: bool = False
     data: str
     cases: int = Field(ge=1)
     weights_sha256: str
@@ -141,7 +146,8 @@ class DoubtCheck(_Record):
             without = f" ({self.calibration_error_uncalibrated:.3f} at temperature 1)"
             said.append(f"expected calibration error {self.calibration_error:.3f} within 3 mm of a boundary{without}")
         if self.predicted_dice is not None:
-            said.append(f"predicted Dice {self.predicted_dice:.3f} on average, true {self.true_dice:.3f}")
+            scaled = " (its scale is fitted to these cases)" * self.scaled
+            said.append(f"predicted Dice{scaled} {self.predicted_dice:.3f} on average, true {self.true_dice:.3f}")
         if self.dice_correlation is not None:
             said.append(f"Spearman's correlation of the two {self.dice_correlation:.2f}")
         if self.errors_found is not None:
@@ -149,6 +155,44 @@ class DoubtCheck(_Record):
                 f"the largest error in one of the first five doubtful places in {self.errors_found:.0%} of cases"
             )
         return f"{'; '.join(said)} ({self.cases} case{'s' * (self.cases != 1)} of {self.data})"
+
+
+class QualitySigns(_Record):
+    """Signs of how well a class was found, or what belongs to each: their means, their deviations. None: not known.
+
+    Attributes:
+        expected_dice: the Dice that follows from the probabilities of all voxels.
+        expected_precision: likewise the share of the labelled voxels that is right.
+        unevenness: the image's standard deviation inside the class, in units of that around it.
+        graininess: likewise by how much a voxel around it differs from the sum of its six neighbours (median of the
+            discrete Laplacian's magnitude).
+    """
+
+    expected_dice: Finite | None
+    expected_precision: Finite | None
+    unevenness: Finite | None
+    graininess: Finite | None
+
+
+class UsualClass(_Record):
+    """Means of a class over cases: of the signs, and of the true Dice."""
+
+    signs: QualitySigns
+    dice: Finite
+
+
+class DiceScale(_Record):
+    """How signs of how well a class was found become the Dice to expect.
+
+    Attributes:
+        usual: class name → means; a class that is not among them has none.
+        spread: the signs' deviation from their class's mean.
+        slope: Dice for each deviation.
+    """
+
+    usual: dict[str, UsualClass]
+    spread: QualitySigns
+    slope: Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
 
 class InputChannel(_Record):
@@ -191,7 +235,9 @@ class Card(_Record):
         slices: how the slices lie that the network sees one by one; None where it sees windows of the volume.
         mirror_axes: of its window, along which training mirrored what it saw.
         bfloat16: how it does in bfloat16; None: nobody looked.
-        doubt: how true is what it says of its doubt; likewise.
+        dice_scale: how its predicted Dice is told, fitted to cases that it was not trained on; None: what follows from
+            its voxels' probabilities.
+        doubt: how true is what it says of its doubt; None: nobody looked.
     """
 
     name: str
@@ -215,6 +261,7 @@ class Card(_Record):
     slices: SliceAxis | None = None
     mirror_axes: tuple[Annotated[int, Field(ge=0, le=2)], ...] = ()
     bfloat16: PrecisionCheck | None = None
+    dice_scale: DiceScale | None = None
     doubt: DoubtCheck | None = None
 
     @model_validator(mode="after")

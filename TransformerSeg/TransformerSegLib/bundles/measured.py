@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from TransformerSegLib.bundles.card import Card, DoubtCheck, Figure, PrecisionCheck
+from TransformerSegLib.bundles.card import Card, DiceScale, DoubtCheck, Figure, PrecisionCheck
 from TransformerSegLib.bundles.fields import OWN_BLOCK, part
 from TransformerSegLib.bundles.layout import DESCRIPTION, METADATA
 from TransformerSegLib.bundles.writing import measured_lines, rewrite_json, rewrite_text
@@ -73,15 +73,16 @@ def rewrite_precision(folder: Path, check: PrecisionCheck) -> None:
     _rewrite_fields(folder, {"bfloat16": check.model_dump(mode="json")})
 
 
-def rewrite_doubt(folder: Path, before: Card, temperature: float, check: DoubtCheck) -> None:
-    """Write a model's temperature, and how true is what it says of its doubt, into its bundle; see
-    ``rewrite_measured``.
+def rewrite_doubt(
+    folder: Path, before: Card, temperature: float, dice_scale: DiceScale | None, check: DoubtCheck
+) -> None:
+    """Write by what a model's doubt is told, and how true it is, into its bundle; see ``rewrite_measured``.
 
     Raises:
         OutputRejected: the folder cannot be written to.
     """
-    after = before.model_copy(update={"temperature": round(temperature, TEMPERATURE_DIGITS), "doubt": check})
-    _rewrite(folder, before, after, {"temperature", "doubt"})
+    told = {"temperature": round(temperature, TEMPERATURE_DIGITS), "dice_scale": dice_scale, "doubt": check}
+    _rewrite(folder, before, before.model_copy(update=told), set(told))
 
 
 def _rewrite(folder: Path, before: Card, after: Card, fields: set[str]) -> None:

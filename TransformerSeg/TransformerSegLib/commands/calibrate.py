@@ -1,4 +1,4 @@
-"""``transformerseg calibrate``: the temperature at which a model is as sure as it is right."""
+"""``transformerseg calibrate``: how sure a model may be, and how well it tells where it is wrong."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ def calibrate(
         bool, typer.Option("--write-card", help="Put all of it on the model's card, in place of what is there.")
     ] = False,
 ) -> None:
-    """Fit a model's temperature, by which doubtful places and the confidence map are told; and measure how true they
-    are: confidence of each half of the cases at the temperature of the other."""
+    """Fit a model's temperature, by which doubtful places and the confidence map are told, and, where a class is in ten
+    cases or more, the scale by which its Dice is predicted; and measure how true they are: confidence of each half of
+    the cases at the temperature of the other."""
     from TransformerSegLib.bundles.catalogue import find_bundle
     from TransformerSegLib.bundles.measured import check_card_can_be_written, rewrite_doubt
     from TransformerSegLib.training.data_list import read_data
@@ -38,7 +39,7 @@ def calibrate(
     with stoppable("nothing was written"):
         found = calibrated(bundle, in_card_order(read_data(data, validation=0.0), bundle.card), device, typer.echo)
         if write_card:
-            rewrite_doubt(bundle.folder, bundle.card, found.temperature, found.check)
+            rewrite_doubt(bundle.folder, bundle.card, found.temperature, found.dice_scale, found.check)
     typer.echo(f"Temperature {found.temperature:.3f}; {found.check.in_words()}")
     if write_card:
         typer.echo(f"The card of {bundle.card.name} has it now")

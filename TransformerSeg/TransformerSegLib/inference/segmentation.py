@@ -52,6 +52,11 @@ class Segmentation:
     provenance: Mapping[str, object]
 
     @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Distance between voxel centres along each index axis, in mm."""
+        return tuple(float(length) for length in np.linalg.norm(self.affine[:3, :3], axis=0))
+
+    @property
     def empty_segments(self) -> tuple[Segment, ...]:
         """The classes of which nothing was found."""
         return tuple(segment for segment in self.segments if segment.empty)

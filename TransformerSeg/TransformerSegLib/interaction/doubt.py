@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import numpy as np
 
+from TransformerSegLib.bundles.card import Card, QualitySigns
 from TransformerSegLib.inference.segmentation import Segmentation
 from TransformerSegLib.interaction.confidence import confidence_map
+from TransformerSegLib.interaction.dice_scale import scaled_dice
 from TransformerSegLib.interaction.doubtful_places import DoubtfulPlace, doubtful_places
 from TransformerSegLib.interaction.kept_scores import KeptScores
-from TransformerSegLib.interaction.predicted_dice import predicted_dice
+from TransformerSegLib.interaction.predicted_dice import expected_overlaps
+from TransformerSegLib.interaction.quality_signs import quality_signs
 from TransformerSegLib.interaction.run_scores import RunScores
 
 
@@ -31,18 +34,55 @@ class Doubt:
     dice: Mapping[str, float]
 
 
-def doubt_of(scores: RunScores, segmentation: Segmentation, temperature: float) -> Doubt:
+def doubt_of(scores: RunScores, segmentation: Segmentation, image: np.ndarray, card: Card) -> Doubt:
     """Look through what was kept of a run.
 
     Args:
         scores: of the run.
         segmentation: what came of it; doubt is told of its classes, which may be some of the model's.
-        temperature: of the model's card.
+        image: (I, J, K): that was segmented, the first of several.
+        card: of the model.
     """
-    spacing = tuple(float(length) for length in np.linalg.norm(segmentation.affine[:3, :3], axis=0))
+    places = places_of(scores, segmentation, card.temperature)
+    dice = expected_dice(scores, segmentation, card.temperature)
+    if card.dice_scale is not None:
+        dice |= scaled_dice(card.dice_scale, signs_of(scores, segmentation, image, card.dice_scale.usual))
+    return Doubt(card.temperature, places, dice)
+
+
+def places_of(scores: RunScores, segmentation: Segmentation, temperature: float) -> tuple[DoubtfulPlace, ...]:
+    """Where the segmentation's classes are in doubt, the worst place first."""
     fields, numbers = _wanted(scores, {segment.definition.name for segment in segmentation.segments})
-    places = doubtful_places(fields, temperature, spacing, wanted=numbers)
-    return Doubt(temperature, tuple(places), _dice(scores, segmentation, temperature))
+    return tuple(doubtful_places(fields, temperature, segmentation.spacing, wanted=numbers))
+
+
+def expected_dice(scores: RunScores, segmentation: Segmentation, temperature: float) -> dict[str, float]:
+    """Of the segmentation's classes: what follows from the probabilities."""
+    return {
+        name: overlap.dice
+        for field, labels, numbers in _labelled(scores, segmentation)
+        for name, overlap in zip(
+            numbers, expected_overlaps(field, labels, tuple(numbers.values()), temperature), strict=True
+        )
+    }
+
+
+def signs_of(
+    scores: RunScores, segmentation: Segmentation, image: np.ndarray, wanted: Collection[str]
+) -> dict[str, QualitySigns]:
+    """Of the segmentation's classes, of each that is wanted and was found.
+
+    Args:
+        image: as ``doubt_of``.
+        wanted: class names.
+    """
+    result = {}
+    for field, labels, numbers in _labelled(scores, segmentation):
+        asked = {name: number for name, number in numbers.items() if name in wanted}
+        if asked:
+            signs = quality_signs(field, labels, tuple(asked.values()), image, segmentation.spacing)
+            result.update((name, each) for name, each in zip(asked, signs, strict=True) if each is not None)
+    return result
 
 
 def confidence(scores: RunScores, temperature: float) -> np.ndarray:
@@ -63,19 +103,17 @@ def _wanted(scores: RunScores, wanted: AbstractSet[str]) -> tuple[Sequence[KeptS
     return fields, [scores.number_of(name) for name in names]
 
 
-def _dice(scores: RunScores, segmentation: Segmentation, temperature: float) -> dict[str, float]:
-    """Of the classes that the segmentation has."""
+def _labelled(scores: RunScores, segmentation: Segmentation) -> Iterator[tuple[KeptScores, np.ndarray, dict[str, int]]]:
+    """Each field in which classes of the segmentation are scored, the labels (I, J, K) as it numbers them, and the
+    numbers that these classes have, by name."""
     labels = {segment.definition.name: segment.definition.label for segment in segmentation.segments}
     names = [name for name in scores.names if name in labels]
     if scores.exclusive:
         numbers = np.zeros(max(labels.values()) + 1, np.min_scalar_type(len(scores.names)))
         for name in names:
             numbers[labels[name]] = scores.number_of(name)
-        found = numbers.take(segmentation.layers[0])
-        wanted = [scores.number_of(name) for name in names]
-        return dict(zip(names, predicted_dice(scores.fields[0], found, wanted, temperature), strict=True))
+        yield scores.fields[0], numbers.take(segmentation.layers[0]), {name: scores.number_of(name) for name in names}
+        return
     layers = {segment.definition.name: segmentation.layers[segment.layer] for segment in segmentation.segments}
-    return {
-        name: predicted_dice(scores.field_of(name), (layers[name] == labels[name]).view(np.uint8), (1,), temperature)[0]
-        for name in names
-    }
+    for name in names:
+        yield scores.field_of(name), (layers[name] == labels[name]).view(np.uint8), {name: 1}

@@ -1,8 +1,9 @@
-"""How well a class was probably found, told without the truth."""
+"""How much of a class was probably found, told without the truth."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,19 +12,46 @@ from TransformerSegLib.interaction.confidence import probabilities, sure
 from TransformerSegLib.interaction.kept_scores import KeptScores
 
 
-def predicted_dice(kept: KeptScores, labels: np.ndarray, numbers: Sequence[int], temperature: float) -> list[float]:
-    """Of each class, the Dice to expect: twice the right voxels over those labelled and those that are of the class.
+@dataclass(frozen=True)
+class ExpectedOverlap:
+    """Of a class, voxels to expect.
 
-    Both expected values follow from each voxel's probabilities; that of the quotient is taken to be the quotient's of
-    these, which for thousands of voxels it nearly is. Errors of neighbouring voxels go together, so that a single
-    case strays from it.
+    Attributes:
+        right: of those that are labelled, how many are of the class.
+        labelled: how many are.
+        there: how many are of the class, labelled or not.
+    """
+
+    right: float
+    labelled: int
+    there: float
+
+    @property
+    def dice(self) -> float:
+        """Twice the right voxels over those labelled and those that are of the class; 0 where nothing is labelled.
+
+        The expected value of the quotient is taken to be the quotient's of these, which for thousands of voxels it
+        nearly is. Errors of neighbouring voxels go together, so that a single case strays from it.
+        """
+        return 2.0 * self.right / (self.labelled + self.there) if self.labelled else 0.0
+
+    @property
+    def precision(self) -> float:
+        """The share of the labelled voxels that is right; 0 where there are none."""
+        return self.right / self.labelled if self.labelled else 0.0
+
+
+def expected_overlaps(
+    kept: KeptScores, labels: np.ndarray, numbers: Sequence[int], temperature: float
+) -> list[ExpectedOverlap]:
+    """What follows from each voxel's probabilities.
 
     Args:
         labels: (I, J, K): the model's numbers.
         numbers: of the classes, one at least.
 
     Returns:
-        as many, 0…1; 0 for a class of which nothing was found.
+        as many.
     """
     shares, at = probabilities(kept, temperature), labels.reshape(-1)[kept.places]
     certain = sure(kept, temperature)
@@ -34,9 +62,10 @@ def predicted_dice(kept: KeptScores, labels: np.ndarray, numbers: Sequence[int],
     right = np.bincount(
         at[:, None].repeat(shares.shape[1], 1).ravel(), (shares * (kept.numbers == at[:, None])).ravel(), highest + 1
     )
-    result = []
-    for number in numbers:
-        beyond = certain * (sizes[number] - sizes_kept[number])
-        total = sizes[number] + expected[number] + beyond
-        result.append(float(2.0 * (right[number] + beyond) / total) if sizes[number] else 0.0)
-    return result
+    beyond = certain * (sizes - sizes_kept)
+    return [
+        ExpectedOverlap(
+            float(right[number] + beyond[number]), int(sizes[number]), float(expected[number] + beyond[number])
+        )
+        for number in numbers
+    ]

@@ -100,7 +100,7 @@ class Work:
         segmentation = segmenter.segment(self.volumes, on_step, cancel, keeper)
         scores = keeper.scores()
         cancel.raise_if_cancelled()
-        doubt = doubt_of(scores, segmentation, self.bundle.card.temperature) if scores else None
+        doubt = doubt_of(scores, segmentation, self.volumes[0].array, self.bundle.card) if scores else None
         cancel.raise_if_cancelled()
         statistics = segment_statistics(segmentation, self.volumes[0])
         cancel.raise_if_cancelled()

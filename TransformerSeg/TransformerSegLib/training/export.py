@@ -96,6 +96,7 @@ def write_trained_card(folder: Path, card: Card, recipe: Recipe, start: Start | 
             "mirror_axes": mirrored,
             "bfloat16": None,
             "temperature": 1.0,
+            "dice_scale": None,
             "doubt": None,
         }
     )

@@ -1,4 +1,4 @@
-"""The temperature of a model, from cases that it was not trained on; and how true is what it says of its doubt."""
+"""By what a model's doubt is told, from cases that it was not trained on; and how true is what it then says."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from TransformerSegLib.bundles.bundle import Bundle
-from TransformerSegLib.bundles.card import DoubtCheck
+from TransformerSegLib.bundles.card import DiceScale, DoubtCheck
 from TransformerSegLib.errors import TrainingDataRejected
 from TransformerSegLib.inference.progress import CancelToken
 from TransformerSegLib.inference.reading import read_volume
 from TransformerSegLib.inference.segmenter import Segmenter, SegmentOptions
 from TransformerSegLib.interaction.calibration import fitted_temperature
+from TransformerSegLib.interaction.dice_scale import fitted_scale
 from TransformerSegLib.interaction.run_scores import RunScores
 from TransformerSegLib.interaction.score_keeper import DEFAULT_BUDGET, ScoreKeeper
 from TransformerSegLib.training.cases import DataList
@@ -30,17 +31,19 @@ class Calibration:
 
     Attributes:
         temperature: of the highest likelihood, over all cases.
+        dice_scale: how Dice is predicted; None where there are too few cases.
         check: how true is what the model then says of its doubt.
     """
 
     temperature: float
+    dice_scale: DiceScale | None
     check: DoubtCheck
 
 
 def calibrated(
     bundle: Bundle, data: DataList, device: str, say: Callable[[str], None], cancel: CancelToken | None = None
 ) -> Calibration:
-    """Segment all cases, or those kept out of training where the data say which, and fit the temperature.
+    """Segment all cases, or those kept out of training where the data say which, and fit the temperature and the scale.
 
     Args:
         say: shows one line to the user.
@@ -59,7 +62,7 @@ def calibrated(
         volumes = [read_volume(image) for image in case.images]
         segmentation, reference = segmenter.segment(volumes, cancel=cancel, observer=keeper), references(case, bundle)
         if (kept := keeper.scores()) is not None:
-            doubted.append(doubted_case(kept, segmentation, reference, random))
+            doubted.append(doubted_case(kept, segmentation, volumes[0].array, reference, random))
             drawn.append(_drawn(kept, reference, random))
         say(f"{number}/{len(cases)} {case.name}")
     if not sum(len(right) for _, right in drawn):
@@ -70,8 +73,9 @@ def calibrated(
         )
     name = data.name or "unnamed data"
     temperature = _fitted(drawn)
-    check = doubt_check(doubted, temperature, _of_other_halves(drawn), name, bundle.weights_sha256)
-    return Calibration(temperature, check)
+    scale = fitted_scale([case.found for case in doubted])
+    check = doubt_check(doubted, temperature, _of_other_halves(drawn), scale, name, bundle.weights_sha256)
+    return Calibration(temperature, scale, check)
 
 
 def _drawn(kept: RunScores, reference: dict[str, np.ndarray], random: np.random.Generator) -> Drawn:
