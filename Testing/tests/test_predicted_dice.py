@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from TransformerSegLib.bundles.card import DiceScale, QualitySigns, UsualClass
+from TransformerSegLib.bundles.catalogue import find_bundle
+from TransformerSegLib.inference.reading import read_volume
 from TransformerSegLib.inference.segmentation import Segment, Segmentation
+from TransformerSegLib.inference.segmenter import Segmenter, SegmentOptions
 from TransformerSegLib.interaction.dice_scale import FoundClass, fitted_scale, scaled_dice
 from TransformerSegLib.interaction.doubt import doubt_of
 from TransformerSegLib.interaction.kept_scores import KeptScores
 from TransformerSegLib.interaction.quality_signs import quality_signs
 from TransformerSegLib.interaction.run_scores import RunScores
+from TransformerSegLib.interaction.score_keeper import ScoreKeeper
+from TransformerSegLib.interaction.verdict import Verdict, verdict
 
 from example_segmentation import PROVENANCE, card_of, segment_class
+from real_volumes import TOTALSEGMENTATOR
 
+HIPPOCAMPUS = TOTALSEGMENTATOR.parent / "hippocampus"
 SHAPE = (60, 50, 40)
 MILLIMETRE = (1.0, 1.0, 1.0)
 BOX = np.s_[20:40, 15:35, 10:30]
@@ -212,6 +221,20 @@ def test_a_sign_that_is_not_known_says_nothing():
     scale = fitted_scale(cases_of(one=few))
     assert scale.spread.unevenness is None
     assert 0.0 < one(scale, drawn(1, seed=3)[0].signs) < 1.0
+
+
+def test_the_model_that_ships_says_that_its_answer_to_noise_is_probably_wrong():
+    bundle = find_bundle()
+    segmenter = Segmenter(bundle, "cpu", SegmentOptions(accept_mismatch=True))
+    volume = read_volume(HIPPOCAMPUS / "hippocampus_037.nii.gz")
+    noise = np.random.default_rng(0).normal(0.0, 2.0 * volume.array.std(), volume.array.shape)
+    told = []
+    for image in (volume, replace(volume, array=(volume.array + noise).astype(np.float32))):
+        keeper = ScoreKeeper(bundle.plan.output, bundle.card.classes)
+        segmentation = segmenter.segment([image], observer=keeper)
+        told.append(doubt_of(keeper.scores(), segmentation, image.array, bundle.card).dice.values())
+    assert {verdict(dice) for dice in told[0]} == {Verdict.LIKELY_FINE}
+    assert {verdict(dice) for dice in told[1]} == {Verdict.PROBABLY_WRONG}
 
 
 def test_what_a_run_says_goes_by_the_cards_scale_where_there_is_one():
