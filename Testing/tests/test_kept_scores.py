@@ -117,6 +117,19 @@ def test_with_less_memory_than_that_the_least_sure_voxels_are_kept():
     assert set(short.places) == set(least_sure)
 
 
+@pytest.mark.parametrize(("output", "channels"), [(EXCLUSIVE, 5), (OVERLAPPING, 3)])
+def test_what_is_thinned_afterwards_fits_into_the_smaller_budget_and_is_the_least_sure(output, channels):
+    keeper = restored(output, channels)[0]
+    plenty = keeper.scores()
+    keeper.thin(15_000)
+    short = keeper.scores()
+    assert short.bytes <= 15_000 < plenty.bytes
+    for few, all_ in zip(short.fields, plenty.fields, strict=True):
+        least_sure = -all_.scores[:, 1] < few.bound
+        np.testing.assert_array_equal(few.places, all_.places[least_sure])
+        np.testing.assert_array_equal(few.scores, all_.scores[least_sure])
+
+
 def test_nothing_is_known_of_a_field_of_which_nothing_was_kept():
     assert ScoresOfFields([None]).local(0, whole(SHAPE)) is None
 

@@ -13,7 +13,7 @@ from TransformerSegLib.inference.reading import read_volume
 from TransformerSegLib.inference.segmentation import Segment, Segmentation
 from TransformerSegLib.inference.segmenter import Segmenter, SegmentOptions
 from TransformerSegLib.interaction.dice_scale import FoundClass, fitted_scale, scaled_dice
-from TransformerSegLib.interaction.doubt import doubt_of
+from TransformerSegLib.interaction.doubt import doubt_of, signs_of
 from TransformerSegLib.interaction.kept_scores import KeptScores
 from TransformerSegLib.interaction.quality_signs import quality_signs
 from TransformerSegLib.interaction.run_scores import RunScores
@@ -111,6 +111,13 @@ def test_an_image_of_one_value_or_one_slice_is_no_error():
     assert signs_in(np.arange(900, dtype=np.int16).reshape(30, 30, 1), flat).graininess is None
 
 
+def test_a_margin_of_one_value_is_no_calm_image():
+    image = bright_box(20.0)
+    masked = np.where(np.pad(np.ones((26, 26, 26), bool), ((17, 17), (12, 12), (7, 7))), image, np.float32(0.0))
+    assert masked.shape == SHAPE
+    assert signs_in(masked).graininess > 0.5
+
+
 def test_a_large_structure_is_looked_at_here_and_there_and_says_the_same(monkeypatch: pytest.MonkeyPatch):
     image = bright_box(25.0)
     whole = signs_in(image)
@@ -174,10 +181,15 @@ def test_of_a_class_in_few_cases_nothing_is_said():
     assert fitted_scale([]) is None
 
 
-def test_signs_that_tell_the_wrong_way_are_not_believed():
-    scale = fitted_scale(cases_of(one=drawn(40, worth=-0.02)))
-    assert scale.slope == 0.0
-    assert {one(scale, each.signs) for each in drawn(5, seed=2)} == {scale.usual["one"].dice}
+@pytest.mark.parametrize("worth", [-0.02, 0.0])
+def test_signs_that_tell_nothing_or_the_wrong_way_give_no_scale(worth: float):
+    random = np.random.default_rng(4)
+    found = [FoundClass(each.signs, each.dice + random.normal(0.0, 0.03)) for each in drawn(40, worth=worth)]
+    assert fitted_scale(cases_of(one=found)) is None
+
+
+def test_without_signs_that_differ_there_is_no_scale():
+    assert fitted_scale(cases_of(one=[drawn(1)[0]] * 12)) is None
 
 
 def scale_by_hand(slope: float = 0.02) -> DiceScale:
@@ -204,8 +216,18 @@ def test_more_doubt_an_uneven_structure_and_a_grainy_image_each_lower_what_is_pr
 
 def test_one_sign_alone_cannot_say_that_all_is_well_and_can_say_that_all_is_wrong():
     assert told(expected_dice=0.99) == told(expected_dice=0.98)
-    assert told(expected_dice=0.40) == 0.0
+    assert told(expected_dice=0.30) == 0.0
     assert told(slope=10.0, expected_dice=0.96) == 1.0
+
+
+def test_an_image_alone_tells_no_more_than_images_did_in_the_cases():
+    assert told(graininess=1.0) == told(graininess=9.0) > 0.8 - 0.02
+    assert told(unevenness=0.5) == told(unevenness=3.0) > 0.8 - 0.02
+
+
+def test_an_image_that_is_calmer_than_any_is_no_better():
+    """As one that was smoothed: sharper ones that are calm are found well."""
+    assert told(graininess=0.5) > told() > told(graininess=0.0)
 
 
 def test_where_one_class_is_in_doubt_others_are_a_little_too():
@@ -213,6 +235,12 @@ def test_where_one_class_is_in_doubt_others_are_a_little_too():
     both = scaled_dice(scale_by_hand(), {"one": signs_but(), "other": worse})
     assert 0.8 - 0.02 < both["one"] < 0.8
     assert one(scale_by_hand(), worse, "other") < both["other"] < 0.6
+
+
+def test_a_class_that_is_all_wrong_does_not_condemn_others():
+    both = scaled_dice(scale_by_hand(), {"one": signs_but(), "other": signs_but(expected_dice=0.1)})
+    assert both["other"] == 0.0
+    assert both["one"] > 0.75
 
 
 def test_a_sign_that_is_not_known_says_nothing():
@@ -235,6 +263,27 @@ def test_the_model_that_ships_says_that_its_answer_to_noise_is_probably_wrong():
         told.append(doubt_of(keeper.scores(), segmentation, image.array, bundle.card).dice.values())
     assert {verdict(dice) for dice in told[0]} == {Verdict.LIKELY_FINE}
     assert {verdict(dice) for dice in told[1]} == {Verdict.PROBABLY_WRONG}
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_signs_are_of_each_wanted_class_whatever_its_label_and_layer(exclusive: bool):
+    image, there = bright_box(20.0), np.s_[5:15, 30:45, 5:35]
+    names, values = ("one", "two"), {"one": 700, "two": 3}
+    layers = np.zeros((1 if exclusive else 2, *SHAPE), np.uint16)
+    for layer, (name, box) in enumerate((("one", BOX), ("two", there))):
+        layers[0 if exclusive else layer][box] = values[name]
+    segments = tuple(
+        Segment(segment_class(values[name], name), 0 if exclusive else layer, 1.0) for layer, name in enumerate(names)
+    )
+    result = Segmentation(tuple(layers), np.eye(4), segments, "MR", PROVENANCE)
+    fields = (nothing_kept(),) * (1 if exclusive else 2)
+    scores = RunScores(names, exclusive, tuple(slice(0, size) for size in SHAPE), fields)
+    by_hand = {"one": signs_in(image), "two": signs_in(image, labels_of(there))}
+    assert signs_of(scores, result, image, names) == by_hand
+    for name in names:
+        assert signs_of(scores, result, image, [name]) == {name: by_hand[name]}
+        assert signs_of(scores, result.of_classes([name]), image, names) == {name: by_hand[name]}
+    assert signs_of(scores, result, image, ["three"]) == {}
 
 
 def test_what_a_run_says_goes_by_the_cards_scale_where_there_is_one():

@@ -15,12 +15,14 @@ import pytest
 from TransformerSegLib.bundles.card import PrecisionCheck
 from TransformerSegLib.bundles.reading import read_bundle
 from TransformerSegLib.errors import DeviceUnavailable, OutputRejected, PackagesMissing, TrainingDataRejected
+from TransformerSegLib.resources import resources_folder
 from TransformerSegLib.training import curve, needed_packages, session
 from TransformerSegLib.training.data_list import read_data_list
 from TransformerSegLib.training.evaluation_session import evaluate_bundle
 from TransformerSegLib.training.export import write_trained_card
 from TransformerSegLib.training.fine_tuning import fine_tune
 from TransformerSegLib.training.metrics import METRICS, dice
+from TransformerSegLib.training.new_card import card_of_model
 from TransformerSegLib.training.progress_file import ProgressFile, State, Told
 from TransformerSegLib.training.recipe import Recipe, read_recipe
 from TransformerSegLib.training.reports import Watch
@@ -130,6 +132,9 @@ def remembering(on_tell: Callable[[Told], None]) -> type[ProgressFile]:
     return Remembering
 
 
+EMBEDDED = resources_folder() / "Models" / "hippocampus_swin_unetr"
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -144,15 +149,30 @@ def test_train_exports_a_bundle_with_its_log_and_what_defined_it(trained: Traine
     assert hidden == {LOCK}
 
 
-def test_a_trained_model_says_how_it_was_mirrored_and_nothing_of_16_bits(trained: Trained, tmp_path: Path):
+def test_a_trained_model_says_how_it_was_mirrored_and_nothing_of_16_bits_or_doubt(trained: Trained, tmp_path: Path):
     model = Path(shutil.copytree(trained.model, tmp_path / "model"))
     recipe = read_recipe(trained.definition / "recipe.json").model_copy(update={"flip_axes": (0, 2)})
     checked = PrecisionCheck(dice={"Anterior": 1.0}, data="other cases", cases=1, weights_sha256="0" * 64)
-    others = read_bundle(model).card.model_copy(update={"mirror_axes": (1,), "bfloat16": checked})
+    embedded = read_bundle(EMBEDDED).card
+    told = {"temperature": embedded.temperature, "dice_scale": embedded.dice_scale, "doubt": embedded.doubt}
+    assert None not in told.values()
+    others = read_bundle(model).card.model_copy(update={"mirror_axes": (1,), "bfloat16": checked, **told})
     write_trained_card(model, others, recipe)
     card = read_bundle(model).card
     assert card.mirror_axes == (0, 2)
-    assert card.bfloat16 is None
+    assert card.bfloat16 is card.dice_scale is card.doubt is None
+    assert card.temperature == 1.0
+
+
+def test_what_was_measured_of_a_model_is_not_said_of_one_that_goes_on_from_it(trained: Trained):
+    data, recipe = (
+        read_data_list(trained.definition / "data_list.json", DATA),
+        read_recipe(trained.definition / "recipe.json"),
+    )
+    card = card_of_model("mine", recipe, data, read_bundle(EMBEDDED))
+    assert card.dice == card.figures == {}
+    assert card.bfloat16 is card.dice_scale is card.doubt is None
+    assert card.temperature == 1.0
 
 
 def test_the_card_of_a_trained_model_has_the_figures_that_evaluate_finds(trained: Trained, tmp_path: Path):

@@ -15,7 +15,7 @@ MAXIMUM_LABEL = 65535
 UnitInterval = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
 
 class _Record(BaseModel):
@@ -163,22 +163,22 @@ class QualitySigns(_Record):
     Attributes:
         expected_dice: the Dice that follows from the probabilities of all voxels.
         expected_precision: likewise the share of the labelled voxels that is right.
-        unevenness: the image's standard deviation inside the class, in units of that around it.
-        graininess: likewise by how much a voxel around it differs from the sum of its six neighbours (median of the
-            discrete Laplacian's magnitude).
+        unevenness: the image's standard deviation inside the class, in units of that in its box and around it.
+        graininess: in the same units, how far voxels there are from their neighbours: the median magnitude of the
+            discrete Laplacian, which is six times a voxel's difference from the mean of its six neighbours.
     """
 
-    expected_dice: Finite | None
-    expected_precision: Finite | None
-    unevenness: Finite | None
-    graininess: Finite | None
+    expected_dice: NotNegative | None
+    expected_precision: NotNegative | None
+    unevenness: NotNegative | None
+    graininess: NotNegative | None
 
 
 class UsualClass(_Record):
     """Means of a class over cases: of the signs, and of the true Dice."""
 
     signs: QualitySigns
-    dice: Finite
+    dice: UnitInterval
 
 
 class DiceScale(_Record):
@@ -192,7 +192,7 @@ class DiceScale(_Record):
 
     usual: dict[str, UsualClass]
     spread: QualitySigns
-    slope: Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+    slope: NotNegative
 
 
 class InputChannel(_Record):

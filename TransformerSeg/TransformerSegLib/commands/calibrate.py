@@ -24,9 +24,9 @@ def calibrate(
         bool, typer.Option("--write-card", help="Put all of it on the model's card, in place of what is there.")
     ] = False,
 ) -> None:
-    """Fit a model's temperature, by which doubtful places and the confidence map are told, and, where a class is in ten
-    cases or more, the scale by which its Dice is predicted; and measure how true they are: confidence of each half of
-    the cases at the temperature of the other."""
+    """Fit a model's temperature, by which doubtful places and the confidence map are told, and, where a class was found
+    in ten cases or more, the scale by which its Dice is predicted; and measure how true they are: confidence of each
+    half of the cases at the temperature of the other."""
     from TransformerSegLib.bundles.catalogue import find_bundle
     from TransformerSegLib.bundles.measured import check_card_can_be_written, rewrite_doubt
     from TransformerSegLib.training.data_list import read_data

@@ -18,12 +18,21 @@ WEIGHTS = {"expected_dice": 1.0, "expected_precision": 0.4, "unevenness": -0.3, 
 than where its signs lie and how much they are worth. (Chosen on what three networks that do not ship, and the one that
 does, answered to 200 hippocampus cases that they were not trained on.)"""
 
-MOST_BETTER = 3.0
-"""Deviations by which a sign can speak for a class. Against it there is no bound."""
+OF_THE_IMAGE = {"unevenness", "graininess"}
 
-SHARED = 0.3
-"""Of what is said of a class, that which all classes of the image have in common: what makes it hard to see one, blur
-or noise or an unusual patient, does so with others."""
+MOST_BETTER = 3.0
+"""Deviations by which doubt can speak for a class. Against it there is no bound."""
+
+MOST_TELLING = 2.0
+"""Deviations by which an image can speak for a class or against it. What is calmer still is unlike the cases that the
+scale was fitted to, as an image that was smoothed, and speaks for the class less and less, and then against it."""
+
+SHARED, MOST_SHARED = 0.3, 5.0
+"""Of what is said of a class, that which all classes of the image have in common: what makes it hard to see one, as
+noise or an unusual patient, does so with others. One class that is all wrong counts, in that, no more than so much."""
+
+LEAST_SURE = 2.0
+"""By so many standard errors signs have to tell Dice, or there is no scale: probabilities alone say more."""
 
 _DIGITS = 5
 
@@ -61,7 +70,7 @@ def fitted_scale(cases: Sequence[Mapping[str, FoundClass]]) -> DiceScale | None:
         cases: that the model was not trained on: of each, class name → how it was found.
 
     Returns:
-        None where no class is in enough cases.
+        None where no class was found in enough cases, or where its signs say nothing of its Dice.
     """
     by_name: dict[str, list[FoundClass]] = {}
     for case in cases:
@@ -80,9 +89,20 @@ def fitted_scale(cases: Sequence[Mapping[str, FoundClass]]) -> DiceScale | None:
         for name, lead in _leads({name: found.signs for name, found in case.items()}, usual, spread).items():
             leads.append(lead)
             better.append(case[name].dice - usual[name].dice)
-    all_leads = float(np.dot(leads, leads))
-    slope = float(np.dot(leads, better)) / all_leads if all_leads else 0.0
-    return DiceScale(usual=usual, spread=spread, slope=round(max(slope, 0.0), _DIGITS))
+    slope = _slope(np.array(leads), np.array(better))
+    return None if slope is None else DiceScale(usual=usual, spread=spread, slope=slope)
+
+
+def _slope(leads: np.ndarray, better: np.ndarray) -> float | None:
+    """Through the origin, by least squares; None where it might as well be nought."""
+    squares = float(leads @ leads)
+    if not squares:
+        return None
+    slope = float(leads @ better) / squares
+    rest = better - slope * leads
+    error = np.sqrt(float(rest @ rest) / (len(leads) - 1) / squares)
+    rounded = round(slope, _DIGITS)
+    return rounded if rounded > 0.0 and slope >= LEAST_SURE * error else None
 
 
 def _leads(
@@ -90,7 +110,7 @@ def _leads(
 ) -> dict[str, float]:
     """By how much each class that is known, and in part all of them, have better signs than is usual."""
     own = {name: _lead(each, usual[name].signs, spread) for name, each in signs.items() if name in usual}
-    common = statistics.fmean(own.values()) if own else 0.0
+    common = statistics.fmean(np.clip(list(own.values()), -MOST_SHARED, MOST_SHARED)) if own else 0.0
     return {name: (1.0 - SHARED) * lead + SHARED * common for name, lead in own.items()}
 
 
@@ -101,6 +121,8 @@ def _lead(signs: QualitySigns, usual: QualitySigns, spread: QualitySigns) -> flo
         value, mean, deviation = (getattr(each, sign) for each in (signs, usual, spread))
         if value is not None and mean is not None and deviation:
             better = (value - mean) / deviation * np.sign(weight)
+            if sign in OF_THE_IMAGE:
+                better = np.clip(min(better, 2.0 * MOST_TELLING - better), -MOST_TELLING, MOST_TELLING)
             total += abs(weight) * min(better, MOST_BETTER)
     return float(total)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import numpy as np
 
-from TransformerSegLib.bundles.card import Card, QualitySigns
+from TransformerSegLib.bundles.card import Card, DiceScale, QualitySigns
 from TransformerSegLib.inference.segmentation import Segmentation
 from TransformerSegLib.interaction.confidence import confidence_map
 from TransformerSegLib.interaction.dice_scale import scaled_dice
@@ -44,10 +44,9 @@ def doubt_of(scores: RunScores, segmentation: Segmentation, image: np.ndarray, c
         card: of the model.
     """
     places = places_of(scores, segmentation, card.temperature)
-    dice = expected_dice(scores, segmentation, card.temperature)
-    if card.dice_scale is not None:
-        dice |= scaled_dice(card.dice_scale, signs_of(scores, segmentation, image, card.dice_scale.usual))
-    return Doubt(card.temperature, places, dice)
+    scale = card.dice_scale
+    signs = signs_of(scores, segmentation, image, scale.usual) if scale is not None else {}
+    return Doubt(card.temperature, places, told_dice(scores, segmentation, signs, card.temperature, scale))
 
 
 def places_of(scores: RunScores, segmentation: Segmentation, temperature: float) -> tuple[DoubtfulPlace, ...]:
@@ -56,15 +55,25 @@ def places_of(scores: RunScores, segmentation: Segmentation, temperature: float)
     return tuple(doubtful_places(fields, temperature, segmentation.spacing, wanted=numbers))
 
 
-def expected_dice(scores: RunScores, segmentation: Segmentation, temperature: float) -> dict[str, float]:
-    """Of the segmentation's classes: what follows from the probabilities."""
-    return {
-        name: overlap.dice
-        for field, labels, numbers in _labelled(scores, segmentation)
-        for name, overlap in zip(
-            numbers, expected_overlaps(field, labels, tuple(numbers.values()), temperature), strict=True
-        )
-    }
+def told_dice(
+    scores: RunScores,
+    segmentation: Segmentation,
+    signs: Mapping[str, QualitySigns],
+    temperature: float,
+    scale: DiceScale | None,
+) -> dict[str, float]:
+    """The Dice to expect of the segmentation's classes: on the scale, where it knows them; else what follows from the
+    probabilities.
+
+    Args:
+        signs: class name → of how well it was found.
+        temperature: at which the model is as sure as it is right.
+    """
+    told = scaled_dice(scale, signs) if scale is not None else {}
+    for field, labels, numbers in _labelled(scores, segmentation, told):
+        overlaps = expected_overlaps(field, labels, tuple(numbers.values()), temperature)
+        told |= {name: overlap.dice for name, overlap in zip(numbers, overlaps, strict=True)}
+    return told
 
 
 def signs_of(
@@ -77,11 +86,9 @@ def signs_of(
         wanted: class names.
     """
     result = {}
-    for field, labels, numbers in _labelled(scores, segmentation):
-        asked = {name: number for name, number in numbers.items() if name in wanted}
-        if asked:
-            signs = quality_signs(field, labels, tuple(asked.values()), image, segmentation.spacing)
-            result.update((name, each) for name, each in zip(asked, signs, strict=True) if each is not None)
+    for field, labels, numbers in _labelled(scores, segmentation, set(scores.names).difference(wanted)):
+        signs = quality_signs(field, labels, tuple(numbers.values()), image, segmentation.spacing)
+        result.update((name, each) for name, each in zip(numbers, signs, strict=True) if each is not None)
     return result
 
 
@@ -103,15 +110,22 @@ def _wanted(scores: RunScores, wanted: AbstractSet[str]) -> tuple[Sequence[KeptS
     return fields, [scores.number_of(name) for name in names]
 
 
-def _labelled(scores: RunScores, segmentation: Segmentation) -> Iterator[tuple[KeptScores, np.ndarray, dict[str, int]]]:
+def _labelled(
+    scores: RunScores, segmentation: Segmentation, but: Container[str]
+) -> Iterator[tuple[KeptScores, np.ndarray, dict[str, int]]]:
     """Each field in which classes of the segmentation are scored, the labels (I, J, K) as it numbers them, and the
-    numbers that these classes have, by name."""
+    numbers that these classes have, by name.
+
+    Args:
+        but: names of classes that are not wanted.
+    """
     labels = {segment.definition.name: segment.definition.label for segment in segmentation.segments}
-    names = [name for name in scores.names if name in labels]
-    if scores.exclusive:
+    names = [name for name in scores.names if name in labels and name not in but]
+    if scores.exclusive and names:
         numbers = np.zeros(max(labels.values()) + 1, np.min_scalar_type(len(scores.names)))
-        for name in names:
-            numbers[labels[name]] = scores.number_of(name)
+        for number, name in enumerate(scores.names, start=1):
+            if name in labels:
+                numbers[labels[name]] = number
         yield scores.fields[0], numbers.take(segmentation.layers[0]), {name: scores.number_of(name) for name in names}
         return
     layers = {segment.definition.name: segmentation.layers[segment.layer] for segment in segmentation.segments}

@@ -12,7 +12,7 @@ from TransformerSegLib.interaction.neighbourhood import Spacing
 from TransformerSegLib.interaction.predicted_dice import expected_overlaps
 
 AROUND_MM = 15.0
-"""Within so far of a structure, along each axis, an image's deviation is what that inside it is compared with."""
+"""An image's deviation in a structure's box, and so far around it, is what that inside it is compared with."""
 
 LEAST_INTERIOR = 20
 """Voxels; where fewer have neighbours of their own class alone, all of the class count."""
@@ -51,8 +51,9 @@ def quality_signs(
         beside = tuple(slice(max(extent.start - 1, 0), extent.stop + 1) for extent in box)
         inside = _interior(labels[beside] == number)
         usual, grains = _around(image, box, spacing)
+        fewer = _every(inside.size)
         with np.errstate(over="ignore", invalid="ignore"):
-            uneven = float(image[beside][inside].astype(np.float64).std())
+            uneven = float(image[beside][fewer][inside[fewer]].astype(np.float64).std())
         result.append(
             QualitySigns(
                 expected_dice=overlap.dice,
@@ -77,20 +78,30 @@ def _interior(mask: np.ndarray) -> np.ndarray:
 
 
 def _around(image: np.ndarray, box: Sequence[slice], spacing: Spacing) -> tuple[float, float]:
-    """The image's standard deviation around a structure, and the median of its Laplacian's magnitude."""
+    """The image's standard deviation around a structure, and the median of its Laplacian's magnitude.
+
+    Where that is exactly 0, the voxels are of one value, as those of a padding or a mask are: they do not count.
+    """
     around = tuple(
         slice(max(extent.start - round(AROUND_MM / length), 0), extent.stop + round(AROUND_MM / length))
         for extent, length in zip(box, spacing, strict=True)
     )
     nearby = image[around]
-    step = max(int(np.ceil((nearby.size / MOST_LOOKED_AT) ** (1 / 3))), 1)
+    fewer = _every(nearby.size)
+    step = fewer[0].step
     with np.errstate(over="ignore", invalid="ignore"):
-        deviation = float(nearby[::step, ::step, ::step].astype(np.float64).std())
+        deviation = float(nearby[fewer].astype(np.float64).std())
         laplacian = -6.0 * _shifted(nearby, step, (0, 0, 0))
         for axis in range(3):
             for way in (-1, 1):
                 laplacian += _shifted(nearby, step, tuple(way * (own == axis) for own in range(3)))
-        return deviation, float(np.median(np.abs(laplacian))) if laplacian.size else np.nan
+        grains = np.abs(laplacian[laplacian != 0.0])
+        return deviation, float(np.median(grains)) if grains.size else np.nan
+
+
+def _every(voxels: int) -> tuple[slice, slice, slice]:
+    """Steps through a part of the image of so many voxels, by which no more than ``MOST_LOOKED_AT`` are met."""
+    return (slice(None, None, max(int(np.ceil((voxels / MOST_LOOKED_AT) ** (1 / 3))), 1)),) * 3
 
 
 def _shifted(image: np.ndarray, step: int, by: Sequence[int]) -> np.ndarray:

@@ -74,6 +74,11 @@ class ScoreKeeper:
         for field, channel in zip(self._fields, self._channels, strict=True):
             field.take_best(places, np.stack([np.zeros_like(values[channel]), values[channel]]))
 
+    def thin(self, budget: int) -> None:
+        """Let go of what does not fit into a smaller budget, in bytes."""
+        for field in self._fields:
+            field.thin(budget // len(self._fields))
+
     def kept(self) -> tuple[KeptScores, ...]:
         """One for classes that exclude each other; else one a class."""
         return tuple(field.kept(self._shape) for field in self._fields)
@@ -168,7 +173,11 @@ class _Collected:
     def _add(self, piece: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
         self._pieces.append(piece)
         self._bytes += sum(part.nbytes for part in piece)
-        while self._bytes > self._budget:
+        self.thin(self._budget)
+
+    def thin(self, budget: int) -> None:
+        self._budget = budget
+        while self._bytes > budget:
             self._lower_the_bound()
 
     def _lower_the_bound(self) -> None:

@@ -53,8 +53,13 @@ def card_of_model(name: str, recipe: Recipe, data: DataList, bundle: Bundle) -> 
             "licence": "; ".join(dict.fromkeys((_licence(data), card.licence or "not stated, of the model before"))),
             "dice": {},
             "dice_data": "",
+            "figures": {},
             "limits": (*_limits(data), *(f"Of the model before: {limit}" for limit in card.limits)),
             "trained_with_monai": None,
+            "temperature": 1.0,
+            "bfloat16": None,
+            "dice_scale": None,
+            "doubt": None,
         }
     )
 

@@ -15,6 +15,7 @@ from TransformerSegLib.inference.reading import read_volume
 from TransformerSegLib.inference.segmenter import Segmenter, SegmentOptions
 from TransformerSegLib.interaction.calibration import fitted_temperature
 from TransformerSegLib.interaction.dice_scale import fitted_scale
+from TransformerSegLib.interaction.doubt import signs_of
 from TransformerSegLib.interaction.run_scores import RunScores
 from TransformerSegLib.interaction.score_keeper import DEFAULT_BUDGET, ScoreKeeper
 from TransformerSegLib.training.cases import DataList
@@ -58,11 +59,14 @@ def calibrated(
     doubted: list[DoubtedCase] = []
     drawn: list[Drawn] = []
     for number, case in enumerate(cases, start=1):
-        keeper = ScoreKeeper(bundle.plan.output, bundle.card.classes, DEFAULT_BUDGET // len(cases))
+        keeper = ScoreKeeper(bundle.plan.output, bundle.card.classes)
         volumes = [read_volume(image) for image in case.images]
         segmentation, reference = segmenter.segment(volumes, cancel=cancel, observer=keeper), references(case, bundle)
-        if (kept := keeper.scores()) is not None:
-            doubted.append(doubted_case(kept, segmentation, volumes[0].array, reference, random))
+        if (whole := keeper.scores()) is not None:
+            signs = signs_of(whole, segmentation, volumes[0].array, reference)  # as a run will see them, before
+            keeper.thin(DEFAULT_BUDGET // len(cases))
+            kept = keeper.scores()
+            doubted.append(doubted_case(kept, segmentation, signs, reference, random))
             drawn.append(_drawn(kept, reference, random))
         say(f"{number}/{len(cases)} {case.name}")
     if not sum(len(right) for _, right in drawn):
