@@ -55,7 +55,9 @@ def doubtful_places(
         return []
     of_voxels = [doubts(kept, temperature, wanted) for kept in fields]
     voxels = np.stack(np.unravel_index(np.concatenate(places), fields[0].shape), axis=1)
-    found = _balls(voxels * np.asarray(spacing), np.concatenate(of_voxels).astype(np.float64))
+    points, of_points = voxels * np.asarray(spacing), np.concatenate(of_voxels).astype(np.float64)
+    order = np.argsort(points[:, 0], kind="stable")
+    found = _balls(points[order], of_points[order])
     voxel_ml = float(np.prod(spacing)) / MM3_PER_ML
     result = []
     for _, (middle, doubt) in zip(range(most), found, strict=False):
@@ -71,33 +73,40 @@ def _balls(points: np.ndarray, doubts: np.ndarray) -> Iterator[tuple[np.ndarray,
     IEEE Transactions on Information Theory 21, 1975).
 
     Args:
-        points: (n, 3), in mm.
+        points: (n, 3), in mm; along the first axis they rise.
         doubts: (n,); changed.
     """
     origin = points.min(axis=0)
     cells = ((points - origin) / CELL_MM).astype(np.intp)
     shape = tuple(cells.max(axis=0) + 1)
     flat = np.ravel_multi_index(tuple(cells.T), shape)
+    held = np.bincount(flat, doubts, int(np.prod(shape)))
     while doubts.any():
-        sums = _summed_around(np.bincount(flat, doubts, int(np.prod(shape))).reshape(shape), CELLS_EACH_WAY)
+        sums = _summed_around(held.reshape(shape), CELLS_EACH_WAY)
         best = np.unravel_index(int(sums.argmax()), shape)
         inside = _within(points, origin + (np.array(best) + 0.5) * CELL_MM)
         if not doubts[inside].any():  # what is left lies in the corners of the cube
             inside = np.array([doubts.argmax()])
         for _ in range(SHIFTS):
-            middle = np.average(points[inside], axis=0, weights=doubts[inside])
+            weights = doubts[inside]
+            middle = weights @ points[inside] / weights.sum()
             nearer = _within(points, middle)
             if not doubts[nearer].any():
                 break
             inside = nearer
         doubt = float(doubts[inside].sum())
+        np.subtract.at(held, flat[inside], doubts[inside])
         doubts[inside] = 0.0
         yield middle, doubt
 
 
 def _within(points: np.ndarray, middle: np.ndarray) -> np.ndarray:
-    """Which points lie in the ball about a middle."""
-    return np.flatnonzero(((points - middle) ** 2).sum(axis=1) <= (MOST_ACROSS_MM / 2.0) ** 2)
+    """Which points, sorted along the first axis, lie in the ball about a middle."""
+    reach = MOST_ACROSS_MM / 2.0
+    along = points[:, 0]
+    first, last = np.searchsorted(along, middle[0] - reach), np.searchsorted(along, middle[0] + reach, side="right")
+    away = points[first:last] - middle
+    return first + np.flatnonzero(np.einsum("ij,ij->i", away, away) <= reach**2)
 
 
 def _summed_around(cells: np.ndarray, reach: int) -> np.ndarray:
