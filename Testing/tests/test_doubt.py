@@ -10,8 +10,8 @@ from TransformerSegLib.interaction.calibration import calibration_error, fitted_
 from TransformerSegLib.interaction.confidence import confidence_map, doubts, softmax
 from TransformerSegLib.interaction.doubt import doubt_of
 from TransformerSegLib.interaction.doubtful_places import MOST_ACROSS_MM, doubtful_places
+from TransformerSegLib.interaction.expected_overlap import expected_overlaps
 from TransformerSegLib.interaction.kept_scores import KeptScores
-from TransformerSegLib.interaction.predicted_dice import expected_overlaps
 from TransformerSegLib.interaction.run_scores import RunScores
 from TransformerSegLib.interaction.verdict import Verdict, verdict
 

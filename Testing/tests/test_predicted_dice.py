@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import laplace
 
 from TransformerSegLib.bundles.card import DiceScale, QualitySigns, UsualClass
 from TransformerSegLib.bundles.catalogue import find_bundle
@@ -15,7 +16,7 @@ from TransformerSegLib.inference.segmenter import Segmenter, SegmentOptions
 from TransformerSegLib.interaction.dice_scale import FoundClass, fitted_scale, scaled_dice
 from TransformerSegLib.interaction.doubt import doubt_of, signs_of
 from TransformerSegLib.interaction.kept_scores import KeptScores
-from TransformerSegLib.interaction.quality_signs import quality_signs
+from TransformerSegLib.interaction.quality_signs import MOST_LOOKED_AT, quality_signs
 from TransformerSegLib.interaction.run_scores import RunScores
 from TransformerSegLib.interaction.score_keeper import ScoreKeeper
 from TransformerSegLib.interaction.verdict import Verdict, verdict
@@ -118,14 +119,19 @@ def test_a_margin_of_one_value_is_no_calm_image():
     assert signs_in(masked).graininess > 0.5
 
 
-def test_a_large_structure_is_looked_at_here_and_there_and_says_the_same(monkeypatch: pytest.MonkeyPatch):
-    image = bright_box(25.0)
-    whole = signs_in(image)
-    monkeypatch.setattr("TransformerSegLib.interaction.quality_signs.MOST_LOOKED_AT", 20_000)
-    sparse = signs_in(image)
-    assert sparse != whole
-    assert sparse.graininess == pytest.approx(whole.graininess, rel=0.1)
-    assert sparse.unevenness == pytest.approx(whole.unevenness, rel=0.05)
+def test_a_large_structure_is_looked_at_here_and_there_and_says_what_all_of_it_says():
+    shape, box = (240, 230, 220), np.s_[20:220, 20:210, 20:200]
+    image = np.random.default_rng(0).normal(0.0, 25.0, shape)
+    image[box] += np.linspace(0.0, 100.0, 180)
+    labels = np.zeros(shape, np.uint8)
+    labels[box] = 1
+    inside = image[21:219, 21:209, 21:199]
+    assert inside.size > 2 * MOST_LOOKED_AT
+    found = signs_in(image, labels)
+    around = image[5:235, 5:225, 5:215]
+    grains = np.median(np.abs(laplace(around)[1:-1, 1:-1, 1:-1]))
+    assert found.unevenness == pytest.approx(inside.std() / around.std(), rel=0.005)
+    assert found.graininess == pytest.approx(grains / around.std(), rel=0.005)
 
 
 def test_of_a_class_that_is_not_there_there_are_no_signs():

@@ -233,8 +233,7 @@ def test_training_is_the_same_with_the_same_seed():
     assert np.isfinite(losses).all()
 
 
-def test_the_command_trains_on_a_model_s_answers_measures_and_writes_a_card(tmp_path, monkeypatch):
-    monkeypatch.setattr("TransformerSegLib.commands.train_refiner.STEPS_A_LINE", 1)
+def test_the_command_trains_on_a_model_s_answers_measures_and_writes_a_card(tmp_path):
     data = tmp_path / "data"
     for part, ending in (("imagesTr", ""), ("labelsTr", "_label")):
         (data / part).mkdir(parents=True)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 STEPS = 3000
 STEPS_A_LINE = 100
+LEAST_LINES = 20
 ANSWERS_A_LINE = 20
 
 
@@ -77,7 +78,7 @@ def train_refiner(
             answers.append(answer)
             lines.tell(len(answers))
         losses: list[float] = []
-        lines = _Lines("step", steps, STEPS_A_LINE)
+        lines = _Lines("step", steps, min(STEPS_A_LINE, max(steps // LEAST_LINES, 1)))
 
         def tell(step: int, loss: float) -> None:
             losses.append(loss)

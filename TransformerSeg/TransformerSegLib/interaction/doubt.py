@@ -13,8 +13,8 @@ from TransformerSegLib.inference.segmentation import Segmentation
 from TransformerSegLib.interaction.confidence import confidence_map
 from TransformerSegLib.interaction.dice_scale import scaled_dice
 from TransformerSegLib.interaction.doubtful_places import DoubtfulPlace, doubtful_places
+from TransformerSegLib.interaction.expected_overlap import expected_overlaps
 from TransformerSegLib.interaction.kept_scores import KeptScores
-from TransformerSegLib.interaction.predicted_dice import expected_overlaps
 from TransformerSegLib.interaction.quality_signs import quality_signs
 from TransformerSegLib.interaction.run_scores import RunScores
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from TransformerSegLib.bundles.card import QualitySigns
+from TransformerSegLib.interaction.expected_overlap import expected_overlaps
 from TransformerSegLib.interaction.kept_scores import KeptScores
 from TransformerSegLib.interaction.neighbourhood import Spacing
-from TransformerSegLib.interaction.predicted_dice import expected_overlaps
 
 AROUND_MM = 15.0
 """An image's deviation in a structure's box, and so far around it, is what that inside it is compared with."""
@@ -80,7 +80,8 @@ def _interior(mask: np.ndarray) -> np.ndarray:
 def _around(image: np.ndarray, box: Sequence[slice], spacing: Spacing) -> tuple[float, float]:
     """The image's standard deviation around a structure, and the median of its Laplacian's magnitude.
 
-    Where that is exactly 0, the voxels are of one value, as those of a padding or a mask are: they do not count.
+    The Laplacian is computed here because scipy's would be so at every voxel of what may be a whole body. Where it is
+    exactly 0, the voxels are of one value, as those of a padding or a mask are: they do not count.
     """
     around = tuple(
         slice(max(extent.start - round(AROUND_MM / length), 0), extent.stop + round(AROUND_MM / length))

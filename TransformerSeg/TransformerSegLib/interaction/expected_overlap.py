@@ -1,4 +1,4 @@
-"""How much of a class was probably found, told without the truth."""
+"""How much of a class was probably found: what the probabilities of its voxels come to."""
 
 from __future__ import annotations
 
