@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import threading
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,11 +29,12 @@ from TransformerSegLib.interaction.class_field import ClassField
 from TransformerSegLib.interaction.click import Click
 from TransformerSegLib.interaction.corrector import Corrector
 from TransformerSegLib.interaction.neighbourhood import REACH_MM, millimetres_between
-from TransformerSegLib.interaction.refiner_module import Refiner
+from TransformerSegLib.interaction.refiner_module import MAPS, Refiner
 from TransformerSegLib.interaction.refining import (
     MOST_CLASSES,
     RELUCTANCE,
     LearnedRefinement,
+    added_by,
     inner_box,
     nearest_classes,
 )
@@ -48,6 +52,8 @@ from TransformerSegLib.training.worse_image import worse_image
 from real_volumes import TOTALSEGMENTATOR
 
 SHAPE = (34, 40, 30)
+TASKS = Path("/proc/self/task")
+"""A folder for each thread."""
 
 
 def case(seed: int = 0) -> ClickCase:
@@ -212,6 +218,27 @@ def test_an_image_without_numbers_is_answered_by_the_kernel_alone():
     for corrector in (plain, refined):
         corrector.click(Click((17, 20, 15), 0))
     np.testing.assert_array_equal(plain.fields[0].now, refined.fields[0].now)
+
+
+@pytest.mark.skipif(not TASKS.is_dir(), reason="counts the process's threads in /proc")
+def test_a_click_starts_no_further_threads_which_would_slow_down_runs():
+    """In a thread of its own: others may have theirs already."""
+    corrector, network = corrector_of(case(), wild_network()), wild_network()
+    before, seen = torch.get_num_threads(), []
+
+    def click_and_then_compute() -> None:
+        torch.set_num_threads(2)
+        seen.append(len(os.listdir(TASKS)))
+        corrector.click(Click((17, 20, 15), 0))
+        seen.append(len(os.listdir(TASKS)))
+        added_by(network, torch.zeros(3, MAPS, 25, 25, 25))
+        seen.append(len(os.listdir(TASKS)))
+
+    thread = threading.Thread(target=click_and_then_compute)
+    thread.start()
+    thread.join()
+    torch.set_num_threads(before)
+    assert seen == [seen[0], seen[0], seen[0] + 1]
 
 
 def test_how_an_image_is_scaled_makes_no_difference():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
@@ -15,6 +14,7 @@ from TransformerSegLib.inference.network_run import ScoreBlock
 from TransformerSegLib.inference.placement import is_out_of_memory
 from TransformerSegLib.inference.progress import CancelToken
 from TransformerSegLib.inference.resampling import RowInterpolator, nearest_indices, row_positions
+from TransformerSegLib.inference.threads import one_thread
 
 if TYPE_CHECKING:
     import torch
@@ -78,29 +78,12 @@ def restore(
         planes = [grid.onto_input(plane) for plane in numbers]
         interpolator = None if grid.resampled is None else RowInterpolator(grid.input_axes())
     for block in blocks:
-        with _one_thread():
+        with one_thread():
             rows = _activated_rows(block, output.activation, cancel)
             restored = rows if interpolator is None else _interpolated(rows, interpolator)
             _discretise(restored, discretiser, planes, on_scores if on_model is None else not_observed)
     if on_model is not None:
         _restore_nearest(on_model, grid, numbers, cancel)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Do small pieces of work without torch's further threads: to wait for these costs more than they do.
-
-    Much more, tens of times, where other programs keep the processor busy. (The setting is the calling thread's own;
-    the network runs outside of it.)
-    """
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 Rows = Iterator[tuple[int, slice, "torch.Tensor"]]

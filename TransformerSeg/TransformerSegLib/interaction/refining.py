@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from TransformerSegLib.inference.threads import one_thread
 from TransformerSegLib.interaction.correction import Situation
 from TransformerSegLib.interaction.demands import Demand
 from TransformerSegLib.interaction.neighbourhood import Box, Neighbourhood
@@ -68,7 +69,8 @@ class LearnedRefinement:
         if contrast is None:
             return scores
         seen = nearest_classes(situation, box)
-        added = _in_between(added_by(self._network, torch.from_numpy(maps(seen, contrast, box))), box).numpy()
+        with one_thread():  # it is the window's, and runs stay fast only if it takes no more
+            added = _in_between(added_by(self._network, torch.from_numpy(maps(seen, contrast, box))), box).numpy()
         if np.isfinite(added).all():
             inside = tuple(slice(extent.start, extent.stop) for extent in box)
             # what it adds to all alike says nothing, and the classes that it was not shown do not get it
