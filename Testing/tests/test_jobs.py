@@ -30,7 +30,7 @@ from TransformerSegLib.inference.segmenter import Segmenter, SegmentOptions
 from TransformerSegLib.inference.volume import Volume
 from TransformerSegLib.jobs.inbox import Inbox, Told
 from TransformerSegLib.jobs.job import Job, JobState
-from TransformerSegLib.jobs.queue import JobQueue
+from TransformerSegLib.jobs.queue import SHORTEST_SILENCE_S, JobQueue
 from TransformerSegLib.resources import resources_folder
 
 SAMPLE = resources_folder() / "SampleData" / "hippocampus_297.nii.gz"
@@ -342,6 +342,26 @@ def test_of_progress_that_comes_faster_than_it_is_read_only_the_newest_is_told_b
     assert told == [None, 10, 500, 999]
     assert job.notes == ["read me", "read me"]
     release.set()
+    queue.wait(job, PATIENCE_S)
+
+
+def test_progress_is_told_ten_times_a_second_at_most_and_the_newest_without_waiting_for_more(queue):
+    told, go_on = [], threading.Event()
+
+    def work(on_progress: OnProgress, cancel: CancelToken) -> None:
+        for done in range(40):
+            on_progress(Progress(Stage.SEGMENT, done, 40))
+            time.sleep(0.01)
+        go_on.wait(PATIENCE_S)
+
+    begun = time.monotonic()
+    job = queue.submit("talks", work, lambda job: told.append(job.progress and job.progress.done))
+    while told[-1:] != [39] and time.monotonic() < begun + PATIENCE_S:
+        queue.pump()
+    assert told[-1] == 39
+    progress = [done for done in told if done is not None]
+    assert 1 < len(progress) <= (time.monotonic() - begun) / SHORTEST_SILENCE_S + 1
+    go_on.set()
     queue.wait(job, PATIENCE_S)
 
 
@@ -731,7 +751,7 @@ def test_importing_jobs_loads_neither_torch_nor_anything_of_slicer():
 def test_a_program_that_ends_is_not_held_up_and_does_not_crash(how: str):
     script = f"""
 import threading, time, torch
-from TransformerSegLib.jobs.queue import JobQueue
+from TransformerSegLib.jobs.queue import SHORTEST_SILENCE_S, JobQueue
 queue, started = JobQueue(), threading.Event()
 def work(on_progress, cancel):
     while not cancel.cancelled:

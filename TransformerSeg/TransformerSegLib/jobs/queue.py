@@ -7,6 +7,7 @@ again and again while the queue is busy, is what lets the worker run.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -27,6 +28,10 @@ LONGEST_TURN_S = 0.020
 """How long one call of ``pump`` goes on with messages; a work that talks much must not hold up the window."""
 
 BLOCKING_TURN_S = 0.1
+
+SHORTEST_SILENCE_S = 0.1
+"""Between two tellings of progress without a note: nobody reads faster, and a window that paints itself holds up the
+worker."""
 
 _logger = logging.getLogger(__name__)
 
@@ -64,6 +69,8 @@ class JobQueue:
         self._running: _Order | None = None
         self._waiting: deque[_Order] = deque()
         self._untold: deque[_Order] = deque()  # whose state the queue itself changed
+        self._moved: _Order | None = None  # whose progress is yet to be told
+        self._told_at = -math.inf
         self._closed = False
 
     @property
@@ -86,8 +93,8 @@ class JobQueue:
             title: for people.
             work: called in the worker with a function that takes its progress, and with the token that tells it to
                 stop, upon which it raises ``Cancelled``. It must not touch Qt, MRML or VTK objects.
-            on_change: called with the job whenever something of it changed. Of progress that comes faster than it is
-                read only the newest is told; but each with a note is.
+            on_change: called with the job whenever something of it changed. Of progress that comes faster than ten
+                times a second, or than it is read, only the newest is told; but each with a note is.
 
         Raises:
             RuntimeError: the queue is closed.
@@ -153,6 +160,7 @@ class JobQueue:
         self._inbox.close()
         self._worker.end(deadline - time.monotonic())
         self._collector.resume()
+        self._moved = None
         if self._running is not None:
             order, self._running = self._running, None
             order.job.state, order.job.ended = JobState.CANCELLED, time.monotonic()
@@ -179,24 +187,24 @@ class JobQueue:
         while self._untold:
             _tell(self._untold.popleft())
         deadline = time.monotonic() + LONGEST_TURN_S
-        moved: _Order | None = None
         while time.monotonic() < deadline and (message := self._inbox.take()) is not None:
             match message:
                 case Told(progress) if not progress.note:
-                    moved = self._running
-                    moved.job.progress = progress
+                    self._moved = self._running
+                    self._moved.job.progress = progress
                     continue
                 case Told(progress):
-                    moved = None
+                    self._moved = None
                     self._running.job.progress = progress
                     self._running.job.notes.append(progress.note)
                     _tell(self._running)
                 case Ended():
-                    moved = None
+                    self._moved = None
                     self._end(message)
                 case _:
                     _emit(message)
-        if moved is not None and not moved.job.state.finished:
+        if self._moved is not None and time.monotonic() - self._told_at >= SHORTEST_SILENCE_S:
+            moved, self._moved, self._told_at = self._moved, None, time.monotonic()
             _tell(moved)
 
     def _end(self, ended: Ended) -> None:
