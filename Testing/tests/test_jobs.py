@@ -346,21 +346,29 @@ def test_of_progress_that_comes_faster_than_it_is_read_only_the_newest_is_told_b
 
 
 def test_progress_is_told_ten_times_a_second_at_most_and_the_newest_without_waiting_for_more(queue):
-    told, go_on = [], threading.Event()
+    told, read, go_on = [], threading.Event(), threading.Event()
 
     def work(on_progress: OnProgress, cancel: CancelToken) -> None:
+        on_progress(Progress(Stage.PREPARE, 0, 1))
+        read.wait(PATIENCE_S)
         for done in range(40):
             on_progress(Progress(Stage.SEGMENT, done, 40))
             time.sleep(0.01)
         go_on.wait(PATIENCE_S)
 
+    def on_change(job: Job) -> None:
+        if job.progress is not None:
+            told.append(job.progress)
+            read.set()
+
     begun = time.monotonic()
-    job = queue.submit("talks", work, lambda job: told.append(job.progress and job.progress.done))
-    while told[-1:] != [39] and time.monotonic() < begun + PATIENCE_S:
+    job = queue.submit("talks", work, on_change)
+    while told[-1:] != [Progress(Stage.SEGMENT, 39, 40)] and time.monotonic() < begun + PATIENCE_S:
         queue.pump()
-    assert told[-1] == 39
-    progress = [done for done in told if done is not None]
-    assert 1 < len(progress) <= (time.monotonic() - begun) / SHORTEST_SILENCE_S + 1
+    assert told[-1].done == 39
+    assert told[0].stage is Stage.PREPARE
+    assert told[1].stage is Stage.SEGMENT
+    assert len(told) <= (time.monotonic() - begun) / SHORTEST_SILENCE_S + 2
     go_on.set()
     queue.wait(job, PATIENCE_S)
 
@@ -751,7 +759,7 @@ def test_importing_jobs_loads_neither_torch_nor_anything_of_slicer():
 def test_a_program_that_ends_is_not_held_up_and_does_not_crash(how: str):
     script = f"""
 import threading, time, torch
-from TransformerSegLib.jobs.queue import SHORTEST_SILENCE_S, JobQueue
+from TransformerSegLib.jobs.queue import JobQueue
 queue, started = JobQueue(), threading.Event()
 def work(on_progress, cancel):
     while not cancel.cancelled:

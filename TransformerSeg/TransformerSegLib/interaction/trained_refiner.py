@@ -50,20 +50,22 @@ def _shipped() -> TrainedRefiner | None:
     except (RefinerDamaged, ImportError) as fault:
         _logger.warning("%s", fault)
         return None
-    _try_out(found)
+    warm_up(found.network)
     return found
 
 
-def _try_out(refiner: TrainedRefiner) -> None:
+def warm_up(network: torch.nn.Module) -> None:
     """So that the first click is as fast as the others: PyTorch prepares its convolutions for each size of an input."""
     import torch
 
+    from TransformerSegLib.inference.threads import one_thread
     from TransformerSegLib.interaction.refiner_module import MAPS
     from TransformerSegLib.interaction.refining import MOST_CLASSES, VOXELS_EACH_WAY, added_by
 
     size = 2 * VOXELS_EACH_WAY + 1
-    for classes in range(2, MOST_CLASSES + 1):
-        added_by(refiner.network, torch.zeros(classes, MAPS, size, size, size))
+    with one_thread():  # as clicks are computed
+        for classes in range(2, MOST_CLASSES + 1):
+            added_by(network, torch.zeros(classes, MAPS, size, size, size))
 
 
 def read_refiner(path: Path) -> TrainedRefiner:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from TransformerSegLib.errors import Cancelled
-from TransformerSegLib.inference.progress import CancelToken, OnProgress
+from TransformerSegLib.inference.progress import CancelToken, OnProgress, Stage
 from TransformerSegLib.jobs.garbage import MainThreadCollector
 from TransformerSegLib.jobs.inbox import Ended, Inbox, Told
 from TransformerSegLib.jobs.job import Job, JobState
@@ -30,8 +30,8 @@ LONGEST_TURN_S = 0.020
 BLOCKING_TURN_S = 0.1
 
 SHORTEST_SILENCE_S = 0.1
-"""Between two tellings of progress without a note: nobody reads faster, and a window that paints itself holds up the
-worker."""
+"""Between two tellings of progress in one stage, without a note: nobody reads faster, and a window that paints itself
+holds up the worker."""
 
 _logger = logging.getLogger(__name__)
 
@@ -70,6 +70,7 @@ class JobQueue:
         self._waiting: deque[_Order] = deque()
         self._untold: deque[_Order] = deque()  # whose state the queue itself changed
         self._moved: _Order | None = None  # whose progress is yet to be told
+        self._told: Stage | None = None  # the one that its progress was last told of, and when
         self._told_at = -math.inf
         self._closed = False
 
@@ -94,7 +95,8 @@ class JobQueue:
             work: called in the worker with a function that takes its progress, and with the token that tells it to
                 stop, upon which it raises ``Cancelled``. It must not touch Qt, MRML or VTK objects.
             on_change: called with the job whenever something of it changed. Of progress that comes faster than ten
-                times a second, or than it is read, only the newest is told; but each with a note is.
+                times a second, or than it is read, only the newest is told; but each with a note is, and a new stage
+                at once.
 
         Raises:
             RuntimeError: the queue is closed.
@@ -178,6 +180,7 @@ class JobQueue:
     def _start_next(self) -> None:
         if self._running is None and self._waiting:
             self._running = self._waiting.popleft()
+            self._told = None
             self._running.job.started = time.monotonic()
             self._change(self._running, JobState.RUNNING)
             self._collector.pause()
@@ -203,9 +206,13 @@ class JobQueue:
                     self._end(message)
                 case _:
                     _emit(message)
-        if self._moved is not None and time.monotonic() - self._told_at >= SHORTEST_SILENCE_S:
-            moved, self._moved, self._told_at = self._moved, None, time.monotonic()
+        if self._moved is not None and self._is_time_to_tell(self._moved.job.progress.stage):
+            moved, self._moved = self._moved, None
+            self._told, self._told_at = moved.job.progress.stage, time.monotonic()
             _tell(moved)
+
+    def _is_time_to_tell(self, stage: Stage) -> bool:
+        return stage is not self._told or time.monotonic() - self._told_at >= SHORTEST_SILENCE_S
 
     def _end(self, ended: Ended) -> None:
         order, self._running = self._running, None

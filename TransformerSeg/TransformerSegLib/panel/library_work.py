@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from TransformerSegLib.inference.progress import CancelToken, OnProgress
     from TransformerSegLib.jobs.queue import JobQueue
 
-TOLD_EVERY_SECONDS = 0.1
-"""How often it is told how far a transfer is: faster than anybody reads, and slow enough for the window."""
-
 
 class Kind(Enum):
     """What is done to the models on this computer."""
@@ -66,7 +63,6 @@ class Change:
     result: ModelSummary | Path | int | None = None
     error: TransformerSegError | None = None
     do: Do | None = field(default=None, repr=False)
-    told_at: float = field(default=0.0, repr=False)
     job: Job | None = field(default=None, repr=False)
 
     @property
@@ -171,13 +167,9 @@ class LibraryWork:
 
     def _follow(self, change: Change, on_change: OnChange, job: Job) -> None:
         """Something of its job changed."""
-        now, moved_on = time.monotonic(), change.state is not job.state
         change.state = job.state
         if job.progress is not None:
-            change.transfer.add(job.progress.done, job.progress.total or None, now)
-        if not moved_on and now - change.told_at < TOLD_EVERY_SECONDS:
-            return
-        change.told_at = now
+            change.transfer.add(job.progress.done, job.progress.total or None, time.monotonic())
         if job.state.finished:
             self._changes.remove(change)
             change.result = job.result

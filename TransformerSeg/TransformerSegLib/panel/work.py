@@ -43,17 +43,28 @@ class Finished:
 
 
 class Engine:
-    """Keeps one model on one device loaded. Its methods are called by the worker."""
+    """Keeps one model on one device loaded. Its methods are called by the worker, but for ``note_threads``."""
 
     def __init__(self) -> None:
+        self._threads = 1
         self._bundle: Bundle | None = None
         self._device = ""
         self._segmenter: Segmenter | None = None
 
+    def note_threads(self) -> None:
+        """How many threads torch computes with: asked on the main thread, since a thread that computes for the first
+        time while another does so with one thread would be left with one (``one_thread``)."""
+        import torch
+
+        self._threads = torch.get_num_threads()
+
     def segmenter(self, bundle: Bundle, device: str, options: SegmentOptions) -> Segmenter:
         """The kept one, or a new one in its place."""
+        import torch
+
         from TransformerSegLib.inference.segmenter import Segmenter
 
+        torch.set_num_threads(self._threads)
         if self._segmenter is None or self._bundle is not bundle or self._device != device:
             self._segmenter = None  # before the next one is loaded: both may not fit
             self._segmenter = Segmenter(bundle, device)
