@@ -6,10 +6,10 @@ import hashlib
 import json
 import os
 import re
+import sys
 import threading
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -52,8 +52,6 @@ from TransformerSegLib.training.worse_image import worse_image
 from real_volumes import TOTALSEGMENTATOR
 
 SHAPE = (34, 40, 30)
-TASKS = Path("/proc/self/task")
-"""A folder for each thread."""
 
 
 def case(seed: int = 0) -> ClickCase:
@@ -220,20 +218,21 @@ def test_an_image_without_numbers_is_answered_by_the_kernel_alone():
     np.testing.assert_array_equal(plain.fields[0].now, refined.fields[0].now)
 
 
-@pytest.mark.skipif(not TASKS.is_dir(), reason="counts the process's threads in /proc")
-def test_a_click_starts_no_further_threads_which_would_slow_down_runs():
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists torch's threads, which Python does not know")
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.5, 0.3, 0.8)])
+def test_a_click_starts_no_further_threads_which_would_slow_down_runs(spacing):
     """In a thread of its own: others may have theirs already."""
-    corrector, network = corrector_of(case(), wild_network()), wild_network()
+    corrector, network = corrector_of(case(), wild_network(), spacing), wild_network()
     before, seen = torch.get_num_threads(), []
 
     def click_and_then_compute() -> None:
         torch.set_num_threads(2)
-        seen.append(set(os.listdir(TASKS)))
+        seen.append(set(os.listdir("/proc/self/task")))
         corrector.click(Click((17, 20, 15), 0))
         trained_refiner.warm_up(network)
-        seen.append(set(os.listdir(TASKS)))
+        seen.append(set(os.listdir("/proc/self/task")))
         added_by(network, torch.zeros(3, MAPS, 25, 25, 25))
-        seen.append(set(os.listdir(TASKS)))
+        seen.append(set(os.listdir("/proc/self/task")))
 
     thread = threading.Thread(target=click_and_then_compute)
     thread.start()

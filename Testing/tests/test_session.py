@@ -313,25 +313,26 @@ class TestRun:
         assert run.node.GetSegmentation().GetNumberOfSegments() == len(CLASSES)
         assert session.runs == ()
 
-    def test_a_run_that_starts_beside_a_click_has_all_threads(self, session, sample):
+    def test_a_run_that_starts_beside_a_click_has_all_threads(self, session, sample, host):
         """A thread that computes for the first time within ``one_thread`` of another would be left with one."""
         import torch
 
         from TransformerSegLib.inference.threads import one_thread
 
-        before = torch.get_num_threads()
-        torch.set_num_threads(2)
-        found = []
+        before, found = torch.get_num_threads(), []
 
         def ask(module, inputs) -> None:
             found.append(torch.get_num_threads())
 
         hook = torch.nn.modules.module.register_module_forward_pre_hook(ask)
-        run = session.submit(request_for(sample))
-        with one_thread():
-            session._runner.wait(run)
-        hook.remove()
-        torch.set_num_threads(before)
+        try:
+            torch.set_num_threads(2)
+            run = session.submit(request_for(sample))
+            with one_thread():
+                host.wait_until(lambda: run.finished)
+        finally:
+            hook.remove()
+            torch.set_num_threads(before)
         assert run.error is None
         assert set(found) == {2}
 

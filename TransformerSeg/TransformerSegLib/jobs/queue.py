@@ -7,7 +7,6 @@ again and again while the queue is busy, is what lets the worker run.
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections import deque
@@ -69,9 +68,9 @@ class JobQueue:
         self._running: _Order | None = None
         self._waiting: deque[_Order] = deque()
         self._untold: deque[_Order] = deque()  # whose state the queue itself changed
-        self._moved: _Order | None = None  # whose progress is yet to be told
+        self._has_moved = False  # the running job has, and that is yet to be told
         self._told: Stage | None = None  # the one that its progress was last told of, and when
-        self._told_at = -math.inf
+        self._told_at = 0.0
         self._closed = False
 
     @property
@@ -162,7 +161,6 @@ class JobQueue:
         self._inbox.close()
         self._worker.end(deadline - time.monotonic())
         self._collector.resume()
-        self._moved = None
         if self._running is not None:
             order, self._running = self._running, None
             order.job.state, order.job.ended = JobState.CANCELLED, time.monotonic()
@@ -193,26 +191,27 @@ class JobQueue:
         while time.monotonic() < deadline and (message := self._inbox.take()) is not None:
             match message:
                 case Told(progress) if not progress.note:
-                    self._moved = self._running
-                    self._moved.job.progress = progress
-                    continue
+                    self._has_moved = True
+                    self._running.job.progress = progress
                 case Told(progress):
-                    self._moved = None
+                    self._has_moved = False
                     self._running.job.progress = progress
                     self._running.job.notes.append(progress.note)
                     _tell(self._running)
                 case Ended():
-                    self._moved = None
+                    self._has_moved = False
                     self._end(message)
                 case _:
                     _emit(message)
-        if self._moved is not None and self._is_time_to_tell(self._moved.job.progress.stage):
-            moved, self._moved = self._moved, None
-            self._told, self._told_at = moved.job.progress.stage, time.monotonic()
-            _tell(moved)
+        if self._has_moved and self._running is not None:
+            self._tell_progress(self._running)
 
-    def _is_time_to_tell(self, stage: Stage) -> bool:
-        return stage is not self._told or time.monotonic() - self._told_at >= SHORTEST_SILENCE_S
+    def _tell_progress(self, order: _Order) -> None:
+        """Without a note: if it is time."""
+        stage, now = order.job.progress.stage, time.monotonic()
+        if stage is not self._told or now - self._told_at >= SHORTEST_SILENCE_S:
+            self._has_moved, self._told, self._told_at = False, stage, now
+            _tell(order)
 
     def _end(self, ended: Ended) -> None:
         order, self._running = self._running, None

@@ -98,7 +98,6 @@ class Runner:
         if undertaking.cancelled_because:
             self._end(undertaking, RunState.CANCELLED, cancelled_words(undertaking))
             return
-        self._engine.note_threads()
         work = Work(
             self._engine,
             undertaking.bundle,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from TransformerSegLib.inference.parts import Part
@@ -43,28 +43,17 @@ class Finished:
 
 
 class Engine:
-    """Keeps one model on one device loaded. Its methods are called by the worker, but for ``note_threads``."""
+    """Keeps one model on one device loaded. Its methods are called by the worker."""
 
     def __init__(self) -> None:
-        self._threads = 1
         self._bundle: Bundle | None = None
         self._device = ""
         self._segmenter: Segmenter | None = None
 
-    def note_threads(self) -> None:
-        """How many threads torch computes with: asked on the main thread, since a thread that computes for the first
-        time while another does so with one thread would be left with one (``one_thread``)."""
-        import torch
-
-        self._threads = torch.get_num_threads()
-
     def segmenter(self, bundle: Bundle, device: str, options: SegmentOptions) -> Segmenter:
         """The kept one, or a new one in its place."""
-        import torch
-
         from TransformerSegLib.inference.segmenter import Segmenter
 
-        torch.set_num_threads(self._threads)
         if self._segmenter is None or self._bundle is not bundle or self._device != device:
             self._segmenter = None  # before the next one is loaded: both may not fit
             self._segmenter = Segmenter(bundle, device)
@@ -76,13 +65,21 @@ class Engine:
         self._segmenter = self._bundle = None
 
 
+def _threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
 @dataclass(frozen=True, eq=False)
 class Work:
-    """One job.
+    """One job. Made on the main thread, when PyTorch is loaded.
 
     Attributes:
         engine: shared by all jobs of a session.
         volumes: copies, one per input of the card.
+        threads: that torch computes with on the main thread. The worker's own number is not asked: it would be left at
+            one if it first computed while a click does so in ``one_thread``.
     """
 
     engine: Engine
@@ -90,14 +87,18 @@ class Work:
     device: str
     options: SegmentOptions
     volumes: Sequence[Volume]
+    threads: int = field(default_factory=_threads)
 
     def __call__(self, on_progress: OnProgress, cancel: CancelToken) -> Finished:
+        import torch
+
         from TransformerSegLib.inference.proposal import Proposal
         from TransformerSegLib.inference.statistics import segment_statistics
         from TransformerSegLib.interaction.doubt import doubt_of
         from TransformerSegLib.interaction.score_keeper import ScoreKeeper
         from TransformerSegLib.interaction.trained_refiner import refiner_at_hand
 
+        torch.set_num_threads(self.threads)
         slowed: list[Progress] = []
 
         def on_step(progress: Progress) -> None:
