@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from TransformerSegLib.bundles.card import Card, Code, InputChannel, Requirements, SegmentClass
+from TransformerSegLib.bundles.card import Card, Code, Figure, InputChannel, Requirements, SegmentClass
 from TransformerSegLib.bundles.fields import OWN_BLOCK
 from TransformerSegLib.bundles.metadata import color
 from TransformerSegLib.bundles.plan import Activation, OutputPlan
@@ -68,6 +68,10 @@ def test_a_card_that_is_written_is_read_back(tmp_path: Path):
     )
     write_json(metadata_of(folder), bundle_metadata(card, bundle.plan))
     assert read_bundle(folder).card == card
+
+
+def test_what_rounds_to_nought_has_no_sign():
+    assert Figure(mean=-0.0014, low=-0.051, high=0.049, cases=21, digits=2).in_words() == "0.00 [-0.05, 0.05]"
 
 
 def test_the_metadata_of_a_published_bundle_makes_a_card(tmp_path: Path):

@@ -24,7 +24,7 @@ from TransformerSegLib.training.definition import Changes, for_model, for_new_ne
 from TransformerSegLib.training.export import plan_of
 from TransformerSegLib.training.network_choice import NetworkChoice, Preparation
 from TransformerSegLib.training.new_recipe import with_fitting_margin
-from TransformerSegLib.training.recipe import Recipe, read_recipe
+from TransformerSegLib.training.recipe import DEFORMED_SHARE, Recipe, read_recipe
 from TransformerSegLib.training.rehearsal import rehearse
 
 from bundle_factory import write_bundle
@@ -103,11 +103,13 @@ def test_a_model_is_trained_further_with_the_preparation_of_its_bundle(architect
     assert network == configured(bundle.plan.network.architecture, bundle.plan.network.arguments)
 
 
-def test_the_embedded_model_is_trained_further_by_its_own_recipe():
+def test_the_embedded_model_is_trained_further_by_its_own_recipe_but_as_at_its_beginning():
     bundle = find_bundle("hippocampus_swin_unetr")
     made = for_model("mine", bundle, read_data(DATA, validation=0), Changes(epochs=3, batch=1, seed=7))
     own = read_recipe(bundle.folder / "training" / "recipe.json")
-    assert (made.recipe.patch, made.recipe.margin_voxels) == (own.patch, own.margin_voxels)
+    assert made.recipe.patch == own.patch
+    assert all(margin >= least for margin, least in zip(made.recipe.margin_voxels, own.margin_voxels, strict=True))
+    assert made.recipe.deformed_share == DEFORMED_SHARE
     assert (made.recipe.epochs, made.recipe.batch, made.recipe.seed) == (3, 1, 7)
     assert made.card.classes == bundle.card.classes
     assert made.card.dice == {}

@@ -70,7 +70,7 @@ class Figure(_Record):
 
     def in_words(self) -> str:
         """ "0.903 [0.894, 0.912]"."""
-        mean, *ends = (f"{each:.{self.digits}f}" for each in (self.mean, self.low, self.high) if each is not None)
+        mean, *ends = (f"{each:z.{self.digits}f}" for each in (self.mean, self.low, self.high) if each is not None)
         return f"{mean} [{', '.join(ends)}]" if ends else mean
 
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 BOTH = ["image", "label"]
 
-SHARES = {"shifted": 0.4, "turned": 0.4, "bent": 0.2}
-"""Of the patches of the general preparation: most look as the images do, since those at inference will."""
+BENT_SHARE = 1 / 3
+"""Of the patches that are deformed at all."""
 
 OUTSIDE = ("zeros", "border")
 ROTATION_RADIANS = math.radians(15)
@@ -114,19 +114,21 @@ def _tensor(array: np.ndarray, affine: np.ndarray) -> MetaTensor:
 
 
 def _general(recipe: Recipe) -> Compose:
-    """One patch from anywhere in the image; ``SHARES`` are shifted alone, turned, or bent, too.
+    """One patch from anywhere in the image, shifted alone, or turned, or bent, too.
 
     Half of the patches see zeros (the mean) outside the image, half its border repeated.
     """
     from monai.transforms import Compose, OneOf
 
+    deformed = recipe.deformed_share
+    shares = {"shifted": 1 - deformed, "turned": deformed * (1 - BENT_SHARE), "bent": deformed * BENT_SHARE}
     return Compose(
         [
             *_padding(recipe),
             *_region(recipe),
             OneOf(
-                [_patch(recipe, how, outside) for how in SHARES for outside in OUTSIDE],
-                weights=[share / len(OUTSIDE) for share in SHARES.values() for _ in OUTSIDE],
+                [_patch(recipe, how, outside) for how in shares for outside in OUTSIDE],
+                weights=[share / len(OUTSIDE) for share in shares.values() for _ in OUTSIDE],
             ),
             *_flips(recipe),
             *_intensities(recipe.axes),

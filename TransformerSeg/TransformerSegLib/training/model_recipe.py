@@ -17,7 +17,7 @@ from TransformerSegLib.training.brats import REGIONS, region_called
 from TransformerSegLib.training.deep_supervision import heads
 from TransformerSegLib.training.intensity import MeanAndDeviation, Range
 from TransformerSegLib.training.new_recipe import SLICES_A_CASE
-from TransformerSegLib.training.recipe import Recipe, read_recipe
+from TransformerSegLib.training.recipe import DEFORMED_SHARE, Recipe, read_recipe
 
 EPOCHS = 60
 LEARNING_RATE = 2e-4
@@ -30,7 +30,7 @@ def recipe_of(bundle: Bundle) -> Recipe:
     Raises:
         TrainingDataRejected: the model's preparation, or its kind of classes, is not one that a recipe has.
     """
-    begun = {"epochs": EPOCHS, "learning_rate": LEARNING_RATE}
+    begun = {"epochs": EPOCHS, "learning_rate": LEARNING_RATE, "deformed_share": DEFORMED_SHARE}
     own = bundle.folder / "training" / "recipe.json"
     if own.is_file():
         return read_recipe(own).model_copy(update=begun)

@@ -14,6 +14,9 @@ from TransformerSegLib.training.record_file import read_record
 VOLUME_AXES = 3
 """Of a patch of a volume; a slice has one less."""
 
+DEFORMED_SHARE = 0.6
+"""Of the patches: many still look as the images do, since those at inference will."""
+
 Positive = Annotated[int, Field(gt=0)]
 Voxels = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -56,6 +59,9 @@ class Recipe(BaseModel):
         padding_voxels: by how many voxels a quarter of the images are padded on each side at most, per axis, before
             their intensities are scaled, so that the network has seen the intensities of such crops, too. Of the
             general preparation of volumes alone; 0: none.
+        deformed_share: of the patches, those that are rotated, sheared and scaled, a third of them bent as well; the
+            others are shifted alone. Of the general preparation of volumes alone; 0: none, for the last epochs of a
+            model, which then sees images as they will be at inference.
         validation_interval: epochs between two measurements on the validation cases.
         randomness: "epoch": random numbers follow from seed and epoch, in one stream; "case": from the case, too, so
             that they are the same with any number of processes.
@@ -87,6 +93,7 @@ class Recipe(BaseModel):
     margin_voxels: tuple[Voxels, Voxels, Voxels] = (6, 6, 6)
     labelled_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     padding_voxels: tuple[Voxels, Voxels, Voxels] = (0, 0, 0)
+    deformed_share: Annotated[float, Field(ge=0, le=1)] = DEFORMED_SHARE
     validation_interval: Positive = 10
     randomness: Literal["epoch", "case"] = "epoch"
     seed: Seed = 0

@@ -77,7 +77,7 @@ def rounded(metric: Metric, value: float) -> str:
     """With the metric's digits, and a sign where the value may be on either side of the best one."""
     if not math.isfinite(value):
         return NOTHING
-    return f"{value:{'+' if metric.signed else ''}.{metric.digits}f}".replace("-", "−")
+    return f"{value:{'+' if metric.signed else ''}z.{metric.digits}f}".replace("-", "−")
 
 
 def table_row(*cells: str, heading: bool = False) -> list[str]:
